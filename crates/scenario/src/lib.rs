@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The language that every witness speaks: operations, outcomes, observations, and the one trait
+//! behind which a model, a real kernel or an oracle answers.
+//!
+//! The same text is scenario file, snapshot, protocol of the guest and bug report. This crate does
+//! not know what any operation does, nor which rules exist: a rule is a string here.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod fd;
+pub mod name;
+pub mod observation;
+pub mod op;
+pub mod outcome;
+
+pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply};
+pub use fd::{Access, Fd, Mount, Target};
+pub use name::Name;
+pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage};
+pub use op::{Attribute, Caller, CallMemory, CloneCall, DedupeCall, DedupeTarget, Op};
+pub use outcome::{Answer, CallEnd, ElementAnswer, Outcome};

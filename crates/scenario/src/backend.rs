@@ -1,0 +1,120 @@
+//! The trait behind which a filesystem answers: the model, a real kernel by mount or by UML, the
+//! flat reference.
+
+use std::time::Duration;
+
+use uapi::Release;
+
+use crate::{Answer, Observation, Op, Probe};
+
+/// One filesystem that can be asked to do things and be looked at.
+///
+/// Errnos live in outcomes; a [`BackendError`] means that the harness could not ask.
+pub trait Backend {
+    /// Returns the name that reports print: `model linux-6.18`, `mount`, `uml 6.1.176`.
+    fn name(&self) -> String;
+
+    /// Returns what this backend can do and how its answers are to be read.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Starts a run on an empty filesystem (or an empty subvolume of it) whose only name is `.`.
+    /// Everything of an earlier run is gone.
+    fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError>;
+
+    /// Carries out one operation. [`Op::Observe`] is answered with [`crate::Outcome::Done`].
+    fn apply(&mut self, op: &Op) -> Result<Answer, BackendError>;
+
+    /// Looks at one file without changing it.
+    fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError>;
+
+    /// Carries out operations in order, each followed by its probes. Backends at the end of a slow
+    /// channel send them together.
+    fn run(&mut self, batch: &[Exchange]) -> Result<Vec<Reply>, BackendError> {
+        let mut replies = Vec::with_capacity(batch.len());
+        for exchange in batch {
+            let answer = self.apply(&exchange.op)?;
+            let mut observations = Vec::with_capacity(exchange.probes.len());
+            for probe in &exchange.probes {
+                observations.push(self.observe(probe)?);
+            }
+            replies.push(Reply { answer, observations });
+        }
+        Ok(replies)
+    }
+}
+
+/// An operation and what to look at after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// The operation.
+    pub op: Op,
+    /// What to look at, in order.
+    pub probes: Vec<Probe>,
+}
+
+/// The answer to an [`Exchange`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What the operation answered.
+    pub answer: Answer,
+    /// What was seen, one for each probe.
+    pub observations: Vec<Observation>,
+}
+
+/// The shape of the filesystem of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Size of the device in bytes.
+    pub device_bytes: u64,
+    /// Sector size in bytes; the only one so far is 4096.
+    pub sector_bytes: u32,
+}
+
+impl Default for Geometry {
+    fn default() -> Geometry {
+        Geometry { device_bytes: 1 << 30, sector_bytes: 4096 }
+    }
+}
+
+/// What a backend can do. The harness asks this and never the backend's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The kernel's release, if a kernel answers.
+    pub release: Option<Release>,
+    /// Whether observations carry maps and blocks (`false`: bytes, sizes and statuses only).
+    pub has_extents: bool,
+    /// Whether stamps tell every change; otherwise two changes within `tick` may look like none.
+    pub has_fine_times: bool,
+    /// The grain of the inode clock.
+    pub tick: Duration,
+    /// Whether it can act as root (other callers, owners, read-only mounts).
+    pub is_root: bool,
+    /// The most operations that may be under way in one [`Backend::run`].
+    pub batch_max: usize,
+    /// Whether contents, sizes and stamps are those of a real kernel.
+    pub is_real: bool,
+}
+
+/// Why a backend could not be asked. Says what was wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// Something that the backend needs is not there.
+    #[error("{what}\n  remedy: {remedy}")]
+    Missing {
+        /// What is missing, and where it was looked for.
+        what: String,
+        /// What brings it.
+        remedy: String,
+    },
+    /// A system call of the harness itself failed.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried, with the path.
+        action: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The other side of a channel said something that is not in the language, or died.
+    #[error("{0}")]
+    Channel(String),
+}

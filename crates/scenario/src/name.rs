@@ -1,0 +1,72 @@
+//! Names of files: paths below the top of the filesystem of one run.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A path below the top of the run's filesystem: components of `[A-Za-z0-9_-]`, joined by `/`.
+/// The top itself is written `.`. Capital letters by custom: `A`, `S1/A`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Arc<str>);
+
+/// Longest name that the language accepts, in bytes.
+pub const NAME_LEN_MAX: usize = 200;
+
+impl Name {
+    /// Returns the name for `text`, or `None` if a component is empty or has a character outside
+    /// `[A-Za-z0-9_-]`.
+    pub fn new(text: &str) -> Option<Name> {
+        let is_component = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
+        let is_valid =
+            text == "." || (text.len() <= NAME_LEN_MAX && text.split('/').all(is_component));
+        is_valid.then(|| Name(Arc::from(text)))
+    }
+
+    /// Returns the name of the top of the filesystem, `.`.
+    pub fn top() -> Name {
+        Name(Arc::from("."))
+    }
+
+    /// Returns the path as text, without a leading slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns whether this is the top of the filesystem.
+    pub fn is_top(&self) -> bool {
+        &*self.0 == "."
+    }
+
+    /// Returns the components of the path, none for the top.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|part| *part != ".")
+    }
+
+    /// Returns this name with `child` below it.
+    pub fn join(&self, child: &Name) -> Name {
+        if self.is_top() { child.clone() } else { Name(Arc::from(format!("{self}/{child}"))) }
+    }
+}
+
+impl FromStr for Name {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Name, ()> {
+        Name::new(text).ok_or(())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

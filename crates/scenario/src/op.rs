@@ -1,0 +1,214 @@
+//! Operations: one line of a scenario each. Every operation is total: a request that no kernel
+//! accepts is a legal operation whose answer is an errno.
+
+use data::Content;
+
+use crate::{Fd, Name};
+
+/// One operation. Offsets and lengths are bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Creates an empty regular file with mode 0644 owned by root.
+    File { name: Name, is_nocow: bool },
+    /// Creates a directory.
+    Dir { name: Name },
+    /// Creates a fifo.
+    Fifo { name: Name },
+    /// Creates a subvolume.
+    Subvol { name: Name },
+    /// Snapshots the subvolume `source`; the source's dirty data is flushed by the kernel.
+    Snapshot { source: Name, target: Name, is_readonly: bool },
+    /// Removes a regular file or a fifo and closes every descriptor on it.
+    Unlink { name: Name },
+    /// One `pwrite(2)` through a read-write descriptor.
+    Write { name: Name, offset: u64, content: Content },
+    /// One `ftruncate(2)`.
+    Truncate { name: Name, size: u64 },
+    /// One `fallocate(2)`, with `FALLOC_FL_KEEP_SIZE` if `keeps_size`.
+    Fallocate { name: Name, offset: u64, len: u64, keeps_size: bool },
+    /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`.
+    Punch { name: Name, offset: u64, len: u64 },
+    /// Writes back the file's dirty data and waits for its ordered extents, without a commit.
+    Flush { name: Name },
+    /// `fsync(2)`, then waits for the file's ordered extents.
+    Fsync { name: Name },
+    /// Commits the filesystem (`BTRFS_IOC_SYNC`), all dirty data included.
+    Sync,
+    /// Waits until the clock that stamps inodes has moved.
+    Tick,
+    /// Sets or clears an inode attribute, as `chattr(1)` does.
+    Chattr { name: Name, attribute: Attribute, is_set: bool },
+    /// `fchmod(2)`; `mode` is the low twelve bits.
+    Chmod { name: Name, mode: u16 },
+    /// `fchown(2)` of owner and group.
+    Chown { name: Name, uid: u32 },
+    /// `FICLONERANGE`.
+    Clone(CloneCall),
+    /// `FIDEDUPERANGE`.
+    Dedupe(DedupeCall),
+    /// Looks at files; no operation on the filesystem.
+    Observe { names: Vec<Name> },
+}
+
+/// An inode attribute that `chattr(1)` sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attribute {
+    /// `FS_NOCOW_FL`, `+C`.
+    Nocow,
+    /// `FS_IMMUTABLE_FL`, `+i`.
+    Immutable,
+    /// `FS_APPEND_FL`, `+a`.
+    Append,
+}
+
+/// A `FICLONERANGE` request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CloneCall {
+    /// `src_fd`.
+    pub source: Fd,
+    /// `src_offset`.
+    pub source_offset: u64,
+    /// `src_length`; 0 means up to the source's EOF.
+    pub len: u64,
+    /// The descriptor on which the ioctl is called.
+    pub target: Fd,
+    /// `dest_offset`.
+    pub target_offset: u64,
+}
+
+/// A `FIDEDUPERANGE` request: everything that decides its bytes and where they lie in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DedupeCall {
+    /// The descriptor on which the ioctl is called.
+    pub source: Fd,
+    /// `src_offset`.
+    pub source_offset: u64,
+    /// `src_length`.
+    pub len: u64,
+    /// The elements in memory.
+    pub targets: Vec<DedupeTarget>,
+    /// `dest_count`, if it is not the number of `targets`.
+    pub count: Option<u16>,
+    /// `reserved1`.
+    pub reserved1: u16,
+    /// `reserved2`.
+    pub reserved2: u32,
+    /// Who calls.
+    pub caller: Caller,
+    /// Where the request lies.
+    pub memory: CallMemory,
+}
+
+/// One element of a dedupe request. Its out fields are sent as [`DedupeTarget::UNTOUCHED_BYTES`]
+/// and [`DedupeTarget::UNTOUCHED_STATUS`], so that "never written" can be told from any answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DedupeTarget {
+    /// `dest_fd`.
+    pub fd: Fd,
+    /// `dest_offset`.
+    pub offset: u64,
+    /// `reserved`.
+    pub reserved: u32,
+}
+
+impl DedupeTarget {
+    /// `bytes_deduped` as sent.
+    pub const UNTOUCHED_BYTES: u64 = 0xdead;
+    /// `status` as sent.
+    pub const UNTOUCHED_STATUS: i32 = 77;
+}
+
+/// Who makes a call. Descriptors are opened by root in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// uid 0 with all capabilities.
+    #[default]
+    Root,
+    /// uid and gid [`Caller::USER_UID`], no capability, no supplementary group.
+    User,
+}
+
+impl Caller {
+    /// The uid and gid of [`Caller::User`].
+    pub const USER_UID: u32 = 1234;
+}
+
+/// The memory in which a dedupe request lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CallMemory {
+    /// Readable and writable everywhere.
+    #[default]
+    Whole,
+    /// Unmapped from the end of this many elements on: that end is a page boundary.
+    UnmappedAfter(u16),
+    /// Read-only from the end of this many elements on: that end is a page boundary.
+    ReadonlyAfter(u16),
+    /// Unmapped from byte 12 of the header on.
+    HalfHeader,
+    /// No memory at all: the pointer has this value, below any mapping.
+    Pointer(u16),
+}
+
+impl DedupeCall {
+    /// Returns a plain request of one element.
+    pub fn new(source: Fd, source_offset: u64, len: u64, target: Fd, offset: u64) -> DedupeCall {
+        DedupeCall {
+            source,
+            source_offset,
+            len,
+            targets: vec![DedupeTarget { fd: target, offset, reserved: 0 }],
+            count: None,
+            reserved1: 0,
+            reserved2: 0,
+            caller: Caller::Root,
+            memory: CallMemory::Whole,
+        }
+    }
+
+    /// Returns the `dest_count` that is sent.
+    pub fn dest_count(&self) -> u16 {
+        self.count.unwrap_or(u16::try_from(self.targets.len()).unwrap_or(u16::MAX))
+    }
+}
+
+impl Op {
+    /// Returns the names that the operation mentions, first mention first, each once.
+    pub fn names(&self) -> Vec<&Name> {
+        let mut names: Vec<&Name> = Vec::new();
+        let mut add = |name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        };
+        match self {
+            Op::File { name, .. }
+            | Op::Dir { name }
+            | Op::Fifo { name }
+            | Op::Subvol { name }
+            | Op::Unlink { name }
+            | Op::Write { name, .. }
+            | Op::Truncate { name, .. }
+            | Op::Fallocate { name, .. }
+            | Op::Punch { name, .. }
+            | Op::Flush { name }
+            | Op::Fsync { name }
+            | Op::Chattr { name, .. }
+            | Op::Chmod { name, .. }
+            | Op::Chown { name, .. } => add(name),
+            Op::Snapshot { source, target, .. } => {
+                add(source);
+                add(target);
+            }
+            Op::Sync | Op::Tick => {}
+            Op::Clone(call) => call.source.name().into_iter().chain(call.target.name()).for_each(add),
+            Op::Dedupe(call) => call
+                .source
+                .name()
+                .into_iter()
+                .chain(call.targets.iter().filter_map(|target| target.fd.name()))
+                .for_each(add),
+            Op::Observe { names: asked } => asked.iter().for_each(add),
+        }
+        names
+    }
+}
