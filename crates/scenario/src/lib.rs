@@ -17,4 +17,4 @@ pub use fd::{Access, Fd, Mount, Target};
 pub use name::Name;
 pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage};
 pub use op::{Attribute, Caller, CallMemory, CloneCall, DedupeCall, DedupeTarget, Op};
-pub use outcome::{Answer, CallEnd, ElementAnswer, Outcome};
+pub use outcome::{Answer, CallEnd, Effect, ElementAnswer, Outcome};

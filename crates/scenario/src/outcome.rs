@@ -59,12 +59,25 @@ pub struct Answer {
     pub rules: Vec<Option<Cow<'static, str>>>,
     /// What the kernel's log complained about during the operation. Any line is a divergence.
     pub complaints: Vec<String>,
+    /// What a dedupe did below the surface, where the backend can tell. Never compared.
+    pub effect: Effect,
+}
+
+/// What a dedupe did below the surface. Tells whether a run exercises anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// A file extent item of a target came to refer to another place.
+    pub moved_reference: bool,
+    /// A range of the call had dirty pages when the call began.
+    pub met_dirty_pages: bool,
+    /// A file extent item was cut at a boundary of a target's range, not only replaced.
+    pub cut_extent: bool,
 }
 
 impl Answer {
     /// Returns an answer without notes.
     pub fn plain(outcome: Outcome) -> Answer {
-        Answer { outcome, rules: Vec::new(), complaints: Vec::new() }
+        Answer { outcome, rules: Vec::new(), complaints: Vec::new(), effect: Effect::default() }
     }
 }
 
