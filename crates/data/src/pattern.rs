@@ -1,8 +1,8 @@
 //! The pseudo-random streams behind `Fill::Pattern`: any byte of any stream, at once.
 //!
-//! Word `i` of a stream, eight bytes in little-endian order, is a splitmix64 mix of the seed and
-//! `i`, so words depend on nothing but their place and the compiler may compute several together.
-//! A stream has 2^64 bytes and then repeats: positions wrap.
+//! Word `i` of a stream, eight bytes in little-endian order, is output `i` of splitmix64 started
+//! at a state mixed from the seed; any output can be computed by itself. A stream has 2^64 bytes
+//! and then repeats: positions wrap.
 
 /// The increment of splitmix64: 2^64 divided by the golden ratio, made odd.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -10,10 +10,20 @@ const WORD_LEN: usize = 8;
 
 /// Writes the bytes of stream `seed` from position `at` on, in bytes, over the whole buffer.
 pub(crate) fn fill(seed: u64, at: u64, buffer: &mut [u8]) {
-    // Mixed once more, so that streams of neighbouring seeds are not neighbours in the sequence.
-    let base = mix(seed);
-    let mut word_idx = at / WORD_LEN as u64;
+    let len_to_end = (u64::MAX - at).saturating_add(1);
+    let (before, after) = buffer.split_at_mut(len_to_end.min(buffer.len() as u64) as usize);
+    fill_unwrapped(seed, at, before);
+    if !after.is_empty() {
+        fill_unwrapped(seed, 0, after);
+    }
+}
+
+/// Writes bytes as `fill` does, where the stream does not end.
+fn fill_unwrapped(seed: u64, at: u64, buffer: &mut [u8]) {
     let skipped = (at % WORD_LEN as u64) as usize;
+    // The seed is mixed, or streams of neighbouring seeds would be neighbours in one sequence.
+    // Wrapping, here and below: splitmix64 counts modulo 2^64.
+    let mut state = mix(seed).wrapping_add((at / WORD_LEN as u64).wrapping_mul(GOLDEN));
 
     let head_len = if skipped == 0 {
         0
@@ -22,32 +32,23 @@ pub(crate) fn fill(seed: u64, at: u64, buffer: &mut [u8]) {
     };
     let (head, body) = buffer.split_at_mut(head_len);
     if head_len != 0 {
-        head.copy_from_slice(&word(base, word_idx)[skipped..skipped + head_len]);
-        word_idx = word_idx.wrapping_add(1);
+        head.copy_from_slice(&mix(state).to_le_bytes()[skipped..skipped + head_len]);
+        state = state.wrapping_add(GOLDEN);
     }
-
     let (words, tail) = body.as_chunks_mut::<WORD_LEN>();
-    // Counted from 0 in the loop: an induction variable that the compiler can vectorise.
-    for (ordinal, bytes) in words.iter_mut().enumerate() {
-        *bytes = word(base, word_idx.wrapping_add(ordinal as u64));
+    // A running sum: with a product per word, the compiler emulates 64-bit multiplication in
+    // vectors, at two thirds of the speed.
+    for bytes in words {
+        *bytes = mix(state).to_le_bytes();
+        state = state.wrapping_add(GOLDEN);
     }
-    let tail_word = word(base, word_idx.wrapping_add(words.len() as u64));
-    tail.copy_from_slice(&tail_word[..tail.len()]);
+    tail.copy_from_slice(&mix(state).to_le_bytes()[..tail.len()]);
 }
 
-/// Returns word `word_idx` of the stream with this base.
+/// Returns the output of splitmix64 in `state`.
 #[inline]
-fn word(base: u64, word_idx: u64) -> [u8; WORD_LEN] {
-    // A stream has 2^61 words; masking makes the word after the last one the first.
-    let word_idx = word_idx & (u64::MAX / WORD_LEN as u64);
-    // Wrapping: arithmetic modulo 2^64 is what makes the mix a bijection.
-    mix(base.wrapping_add(word_idx.wrapping_mul(GOLDEN))).to_le_bytes()
-}
-
-/// Returns the splitmix64 finaliser of `z`.
-#[inline]
-fn mix(z: u64) -> u64 {
-    let z = z.wrapping_add(GOLDEN);
+fn mix(state: u64) -> u64 {
+    let z = state.wrapping_add(GOLDEN);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
