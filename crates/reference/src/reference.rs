@@ -1,0 +1,193 @@
+//! [`Reference`]: the flat oracle as a [`Backend`].
+
+use rustc_hash::FxHashMap;
+use scenario::{
+    Answer, Backend, BackendError, Capabilities, Geometry, Name, Observation, Op, Outcome, Probe,
+    Stat,
+};
+use uapi::Errno;
+
+use crate::inode::{FileView, Kind, Stamps};
+use crate::io::Allocation;
+use crate::tree::Tree;
+use crate::{attributes, io, remap};
+
+/// A filesystem of names, bytes and attributes that answers as current kernels do.
+#[derive(Debug)]
+pub struct Reference {
+    tree: Tree,
+    /// The times that the last look at a name saw.
+    seen: FxHashMap<Name, Stamps>,
+    /// Operations since the start of the run: the clock that stamps inodes.
+    now: u64,
+}
+
+impl Default for Reference {
+    fn default() -> Reference {
+        Reference::new()
+    }
+}
+
+impl Reference {
+    /// Returns an empty filesystem.
+    #[must_use]
+    pub fn new() -> Reference {
+        Reference {
+            tree: Tree::new(),
+            seen: FxHashMap::default(),
+            now: 0,
+        }
+    }
+
+    /// Returns the outcome of an operation, and changes the state by it.
+    pub fn act(&mut self, op: &Op) -> Outcome {
+        self.now += 1;
+        let (tree, now) = (&mut self.tree, self.now);
+        match op {
+            Op::File { name, is_nocow } => match tree.create(name, Kind::Regular, now) {
+                Ok(idx) => {
+                    tree.inode_mut(idx).is_nocow |= is_nocow;
+                    Outcome::Done
+                }
+                Err(errno) => Outcome::Failed(errno),
+            },
+            Op::Dir { name } => ended(tree.create(name, Kind::Directory, now)),
+            Op::Fifo { name } => ended(tree.create(name, Kind::Fifo, now)),
+            Op::Subvol { name } => ended(tree.create(name, Kind::SubvolumeTop, now)),
+            Op::Snapshot {
+                source,
+                target,
+                is_readonly,
+            } => match tree.lookup(source) {
+                Ok(_) => ended(tree.snapshot(source, target, *is_readonly, now)),
+                Err(errno) => Outcome::NotOpened(errno),
+            },
+            Op::Unlink { name } => ended(tree.unlink(name, now)),
+            Op::Write {
+                name,
+                offset,
+                content,
+            } => io::write(tree, name, *offset, content, now),
+            Op::Truncate { name, size } => io::truncate(tree, name, *size, now),
+            Op::Fallocate {
+                name,
+                offset,
+                len,
+                keeps_size,
+            } => {
+                let allocation = if *keeps_size {
+                    Allocation::KeepSize
+                } else {
+                    Allocation::Extend
+                };
+                io::fallocate(tree, name, *offset, *len, allocation, now)
+            }
+            Op::Punch { name, offset, len } => {
+                io::fallocate(tree, name, *offset, *len, Allocation::PunchHole, now)
+            }
+            Op::Flush { name } => self.flush(name, Errno::ESPIPE),
+            Op::Fsync { name } => self.flush(name, Errno::EINVAL),
+            Op::Sync | Op::Tick | Op::Observe { .. } => Outcome::Done,
+            Op::Chattr {
+                name,
+                attribute,
+                is_set,
+            } => attributes::chattr(tree, name, *attribute, *is_set, now),
+            Op::Chmod { name, mode } => attributes::chmod(tree, name, *mode, now),
+            Op::Chown { name, uid } => attributes::chown(tree, name, *uid, now),
+            Op::Clone(call) => remap::clone_range(tree, call, now),
+            Op::Dedupe(call) => remap::dedupe(tree, call),
+        }
+    }
+
+    /// Returns what is known of `name`; `None` if nothing has this name.
+    #[must_use]
+    pub fn file(&self, name: &Name) -> Option<FileView<'_>> {
+        let idx = self.tree.lookup(name).ok()?;
+        Some(self.tree.inode(idx).view())
+    }
+
+    /// Returns every name with what is known of it, in no particular order.
+    pub fn files(&self) -> impl Iterator<Item = (&Name, FileView<'_>)> {
+        self.tree.names().map(|(name, inode)| (name, inode.view()))
+    }
+
+    /// Returns the outcome of writing back: nothing happens, but a fifo has nothing to write.
+    fn flush(&self, name: &Name, errno_of_fifo: Errno) -> Outcome {
+        match self.file(name) {
+            None => Outcome::NotOpened(self.tree.lookup(name).err().unwrap_or(Errno::ENOENT)),
+            Some(file) if file.kind == Kind::Fifo => Outcome::Failed(errno_of_fifo),
+            Some(_) => Outcome::Done,
+        }
+    }
+}
+
+impl Backend for Reference {
+    fn name(&self) -> String {
+        String::from("reference")
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            release: None,
+            has_extents: false,
+            // A punch of written zeros changes times, one of a hole does not: both are zeros here.
+            has_fine_times: false,
+            tick: std::time::Duration::ZERO,
+            is_root: true,
+            batch_max: usize::MAX,
+            is_real: false,
+        }
+    }
+
+    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
+        *self = Reference::new();
+        Ok(())
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<Answer, BackendError> {
+        Ok(Answer::plain(self.act(op)))
+    }
+
+    fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
+        let Ok(idx) = self.tree.lookup(&probe.name) else {
+            self.seen.remove(&probe.name);
+            return Ok(Observation::Absent);
+        };
+        let inode = self.tree.inode_mut(idx);
+        let stamps = inode.stamps;
+        let before = match self.seen.get_mut(&probe.name) {
+            Some(seen) => std::mem::replace(seen, stamps),
+            None => {
+                self.seen.insert(probe.name.clone(), stamps);
+                stamps
+            }
+        };
+        let stat = Stat {
+            kind: inode.kind.into(),
+            size: inode.size(),
+            blocks: 0,
+            mode: inode.mode,
+            uid: inode.uid,
+            mtime_changed: before.mtime != stamps.mtime,
+            ctime_changed: before.ctime != stamps.ctime,
+        };
+        Ok(match inode.kind {
+            Kind::Regular => Observation::File {
+                stat,
+                content: inode.digest(),
+                map: Vec::new(),
+            },
+            Kind::Directory | Kind::SubvolumeTop | Kind::Stub | Kind::Fifo => {
+                Observation::Other { stat }
+            }
+        })
+    }
+}
+
+fn ended<T>(result: Result<T, Errno>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(errno) => Outcome::Failed(errno),
+    }
+}

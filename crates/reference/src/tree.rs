@@ -1,0 +1,258 @@
+//! Names and what they stand for: creating, removing, snapshotting. Key type [`Tree`].
+//!
+//! It does not know descriptors, nor what is in a file.
+
+use rustc_hash::FxHashMap;
+use scenario::Name;
+use uapi::Errno;
+
+use crate::inode::{Inode, InodeIdx, Kind};
+
+/// Every name of the run with its inode. Parents are always there.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    inodes: Vec<Inode>,
+    names: FxHashMap<Name, InodeIdx>,
+    /// Slots of `inodes` that an unlink has freed.
+    free: Vec<InodeIdx>,
+}
+
+/// Mode of new directories, subvolumes and stubs.
+const DIRECTORY_MODE: u16 = 0o755;
+/// Mode of new files and fifos.
+const FILE_MODE: u16 = 0o644;
+
+impl Tree {
+    /// Returns an empty filesystem: the top and nothing else.
+    pub(crate) fn new() -> Tree {
+        let mut tree = Tree {
+            inodes: Vec::new(),
+            names: FxHashMap::default(),
+            free: Vec::new(),
+        };
+        tree.insert(
+            Name::top(),
+            Inode::new(Kind::SubvolumeTop, DIRECTORY_MODE, 0),
+        );
+        tree
+    }
+
+    /// Returns the inode that `name` stands for, or the errno of the walk to it.
+    pub(crate) fn lookup(&self, name: &Name) -> Result<InodeIdx, Errno> {
+        match self.names.get(name) {
+            Some(&idx) => Ok(idx),
+            None => Err(self.walk_error(name)),
+        }
+    }
+
+    pub(crate) fn inode(&self, idx: InodeIdx) -> &Inode {
+        &self.inodes[idx]
+    }
+
+    pub(crate) fn inode_mut(&mut self, idx: InodeIdx) -> &mut Inode {
+        &mut self.inodes[idx]
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&Name, &Inode)> {
+        self.names
+            .iter()
+            .map(|(name, &idx)| (name, &self.inodes[idx]))
+    }
+
+    /// Creates an inode of `kind`; it inherits from its parent what `chattr +C` set there.
+    pub(crate) fn create(&mut self, name: &Name, kind: Kind, now: u64) -> Result<InodeIdx, Errno> {
+        let parent = self.parent_of_new(name, kind)?;
+        let mode = if kind.is_directory() {
+            DIRECTORY_MODE
+        } else {
+            FILE_MODE
+        };
+        let mut inode = Inode::new(kind, mode, now);
+        inode.is_nocow = match kind {
+            Kind::Regular | Kind::Directory => self.inodes[parent].is_nocow,
+            Kind::SubvolumeTop | Kind::Stub | Kind::Fifo => false,
+        };
+        self.touch_directory(parent, now);
+        Ok(self.insert(name.clone(), inode))
+    }
+
+    /// Removes a file or a fifo, as `unlink(2)` does.
+    pub(crate) fn unlink(&mut self, name: &Name, now: u64) -> Result<(), Errno> {
+        let idx = self.lookup(name)?;
+        let Some(parent) = parent_name(name) else {
+            return Err(Errno::EISDIR);
+        };
+        let parent = self.lookup(&parent)?;
+        self.may_change_directory(parent)?;
+        let inode = &self.inodes[idx];
+        if self.inodes[parent].is_append || inode.is_append || inode.is_immutable {
+            return Err(Errno::EPERM);
+        }
+        if inode.kind.is_directory() {
+            return Err(Errno::EISDIR);
+        }
+        self.names.remove(name);
+        self.inodes[idx] = Inode::new(Kind::Fifo, 0, now);
+        self.free.push(idx);
+        self.touch_directory(parent, now);
+        Ok(())
+    }
+
+    /// Copies the subvolume `source` to the new name `target`. Subvolumes below become stubs.
+    pub(crate) fn snapshot(
+        &mut self,
+        source: &Name,
+        target: &Name,
+        is_readonly: bool,
+        now: u64,
+    ) -> Result<(), Errno> {
+        let source_idx = self.lookup(source)?;
+        if !self.inodes[source_idx].kind.is_directory() {
+            return Err(Errno::ENOTTY);
+        }
+        let parent = self.parent_of_new(target, Kind::SubvolumeTop)?;
+        if self.inodes[source_idx].kind != Kind::SubvolumeTop {
+            return Err(Errno::EINVAL);
+        }
+        for (name, mut inode) in self.below(source, now) {
+            inode.is_readonly = is_readonly;
+            inode.opened = 0;
+            self.insert(target.join(&name), inode);
+        }
+        let mut top = self.inodes[source_idx].clone();
+        top.is_readonly = is_readonly;
+        top.opened = 0;
+        self.insert(target.clone(), top);
+        self.touch_directory(parent, now);
+        Ok(())
+    }
+
+    /// Returns copies of what is below a subvolume's top, by names relative to it, with a stub in
+    /// the place of each subvolume.
+    fn below(&self, source: &Name, now: u64) -> Vec<(Name, Inode)> {
+        let relatives: Vec<(Name, InodeIdx)> = self
+            .names
+            .iter()
+            .filter_map(|(name, &idx)| Some((relative_to(name, source)?, idx)))
+            .collect();
+        let subvolumes: Vec<Name> = relatives
+            .iter()
+            .filter(|(_, idx)| self.inodes[*idx].kind == Kind::SubvolumeTop)
+            .map(|(name, _)| name.clone())
+            .collect();
+        let is_hidden = |name: &Name| {
+            subvolumes
+                .iter()
+                .any(|top| relative_to(name, top).is_some())
+        };
+        let mut copies: Vec<(Name, Inode)> = relatives
+            .iter()
+            .filter(|(name, _)| !is_hidden(name))
+            .map(|(name, idx)| match self.inodes[*idx].kind {
+                Kind::SubvolumeTop | Kind::Stub => {
+                    (name.clone(), Inode::new(Kind::Stub, DIRECTORY_MODE, now))
+                }
+                Kind::Regular | Kind::Directory | Kind::Fifo => {
+                    (name.clone(), self.inodes[*idx].clone())
+                }
+            })
+            .collect();
+        // A map's order is no order: slots must not depend on it.
+        copies.sort_by(|(left, _), (right, _)| left.cmp(right));
+        copies
+    }
+
+    /// Returns the directory in which `name` can be created, or the errno of trying.
+    fn parent_of_new(&self, name: &Name, kind: Kind) -> Result<InodeIdx, Errno> {
+        if self.names.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        let parent = parent_name(name).ok_or(Errno::EEXIST)?;
+        let parent = self.lookup(&parent)?;
+        match self.inodes[parent].kind {
+            Kind::Regular | Kind::Fifo => return Err(Errno::ENOTDIR),
+            // Its operations have no way to create: the caller's errno depends on the call.
+            Kind::Stub if kind == Kind::Regular => return Err(Errno::EACCES),
+            Kind::Stub => return Err(Errno::EPERM),
+            Kind::Directory | Kind::SubvolumeTop => {}
+        }
+        self.may_change_directory(parent)?;
+        Ok(parent)
+    }
+
+    fn may_change_directory(&self, idx: InodeIdx) -> Result<(), Errno> {
+        let directory = &self.inodes[idx];
+        if directory.is_immutable {
+            return Err(Errno::EPERM);
+        }
+        if directory.is_readonly {
+            Err(Errno::EROFS)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn touch_directory(&mut self, idx: InodeIdx, now: u64) {
+        let stamps = &mut self.inodes[idx].stamps;
+        stamps.mtime = now;
+        stamps.ctime = now;
+    }
+
+    fn insert(&mut self, name: Name, inode: Inode) -> InodeIdx {
+        let idx = match self.free.pop() {
+            Some(idx) => {
+                self.inodes[idx] = inode;
+                idx
+            }
+            None => {
+                self.inodes.push(inode);
+                self.inodes.len() - 1
+            }
+        };
+        self.names.insert(name, idx);
+        idx
+    }
+
+    /// Returns why the walk to a name that is not there fails.
+    fn walk_error(&self, name: &Name) -> Errno {
+        let mut ancestor = parent_name(name);
+        while let Some(name) = ancestor {
+            if let Some(&idx) = self.names.get(&name) {
+                let is_directory = self.inodes[idx].kind.is_directory();
+                return if is_directory {
+                    Errno::ENOENT
+                } else {
+                    Errno::ENOTDIR
+                };
+            }
+            ancestor = parent_name(&name);
+        }
+        Errno::ENOENT
+    }
+}
+
+/// Returns the name of the directory that `name` lies in; `None` for the top.
+fn parent_name(name: &Name) -> Option<Name> {
+    if name.is_top() {
+        return None;
+    }
+    match name.as_str().rsplit_once('/') {
+        Some((parent, _)) => Name::new(parent),
+        None => Some(Name::top()),
+    }
+}
+
+/// Returns `name` as seen from `top`, if it is below it.
+fn relative_to(name: &Name, top: &Name) -> Option<Name> {
+    if name.is_top() {
+        return None;
+    }
+    if top.is_top() {
+        return Some(name.clone());
+    }
+    let rest = name
+        .as_str()
+        .strip_prefix(top.as_str())?
+        .strip_prefix('/')?;
+    Name::new(rest)
+}
