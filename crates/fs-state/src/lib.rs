@@ -1,1 +1,58 @@
-//! Placeholder.
+//! The state of a btrfs filesystem as the ioctls see it: roots, inodes, file extent items, data
+//! extents with their back references, checksum coverage, dirty page cache, transactions.
+//!
+//! [`FsState`] is the key type; its operations are what the kernel does below its own checks:
+//! delalloc and writeback, dropping and cutting file extent items, cloning them. It does not know
+//! system calls, descriptors, locks, or which kernel it is: an era differs only in a [`Behaviour`],
+//! which is data. Rules that refuse live above.
+//!
+//! Reading order: [`item`] and [`extent`] (what is stored), [`inode`], then [`writeback`] (how
+//! dirty pages become extents), [`drop_extents`] (how items are cut) and [`clone_extents`] (how a
+//! reference moves).
+#![forbid(unsafe_code)]
+
+pub mod behaviour;
+pub mod clone_extents;
+pub mod drop_extents;
+pub mod extent;
+pub mod fallocate;
+pub mod fiemap;
+pub mod fsck;
+pub mod inode;
+pub mod item;
+pub mod namespace;
+pub mod read;
+pub mod state;
+pub mod transaction;
+pub mod write;
+pub mod writeback;
+
+#[cfg(test)]
+mod tests;
+
+pub use behaviour::Behaviour;
+pub use clone_extents::{CloneReport, TimesUpdate};
+pub use extent::{DataRef, Extent, ExtentId};
+pub use fiemap::MapPiece;
+pub use fsck::Violation;
+pub use inode::{AttributeKind, Inode, InodeId, InodeStat, Kind};
+pub use item::{ExtentSlice, FileExtent, SliceKind};
+pub use state::{FsState, RootId};
+
+/// Bytes of a block (the sector size of the filesystem).
+pub const BLOCK: u64 = 4096;
+
+/// Returns `offset` rounded down to a block.
+pub const fn align_down(offset: u64) -> u64 {
+    offset & !(BLOCK - 1)
+}
+
+/// Returns `offset` rounded up to a block, saturating at the last aligned offset.
+pub const fn align_up(offset: u64) -> u64 {
+    align_down(offset.saturating_add(BLOCK - 1))
+}
+
+/// Returns whether `offset` is a block multiple.
+pub const fn is_aligned(offset: u64) -> bool {
+    offset.is_multiple_of(BLOCK)
+}

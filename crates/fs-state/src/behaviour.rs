@@ -1,0 +1,32 @@
+//! What an era does to extents, as data. Whoever folds a profile sets these fields; nothing in this
+//! crate asks for a release.
+
+/// The knobs by which kernels differ below their checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// Whether a whole small file of a NODATACOW or preallocated inode may be written inline.
+    /// Ended when the COW fallback of NOCOW writeback stopped trying inline extents.
+    pub inlines_nocow: bool,
+    /// Largest inline extent in bytes (`max_inline`).
+    pub max_inline: u64,
+    /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
+    pub extent_len_max: u64,
+    /// Largest data extent that one `fallocate` piece becomes, in bytes.
+    pub prealloc_len_max: u64,
+}
+
+impl Behaviour {
+    /// The newest behaviour that is known.
+    pub const LATEST: Behaviour = Behaviour {
+        inlines_nocow: false,
+        max_inline: 2048,
+        extent_len_max: 128 << 20,
+        prealloc_len_max: 256 << 20,
+    };
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour::LATEST
+    }
+}

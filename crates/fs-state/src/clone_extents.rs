@@ -1,0 +1,164 @@
+//! Cloning: making a range of one file refer to the extents of another (`btrfs_clone`,
+//! fs/btrfs/reflink.c). Dedupe and clone both end here.
+
+use data::Content;
+
+use crate::{BLOCK, ExtentSlice, FileExtent, FsState, InodeId, align_down, align_up};
+
+/// Whether a clone stamps its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimesUpdate {
+    /// Leave mtime and ctime alone (dedupe since 4.2).
+    Keep,
+    /// Set both to now.
+    Now,
+}
+
+/// What a clone did below the surface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloneReport {
+    /// A range of the target came to refer to another place.
+    pub moved_reference: bool,
+    /// An item of the target was cut at an end of the range.
+    pub cut_extent: bool,
+}
+
+impl FsState {
+    /// Makes `target_offset..` refer to what `offset..offset + len` of the source refers to.
+    /// Offsets and `len` are block-aligned bytes; `unrounded_len` is the length asked for, to which
+    /// the target grows at most.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the kernel's own parameters, in its order"
+    )]
+    pub fn clone_extents(
+        &mut self,
+        source: InodeId,
+        offset: u64,
+        len: u64,
+        unrounded_len: u64,
+        target: InodeId,
+        target_offset: u64,
+        times: TimesUpdate,
+    ) -> CloneReport {
+        let mut report = CloneReport::default();
+        let end = offset + len;
+        let target_end = target_offset + len;
+        let mut done_to = target_offset;
+        let mut search = offset;
+        self.inode_mut(target).digest = None;
+        // Every step looks the source up again: cloning within one file changes what follows.
+        while let Some((key, item)) = self.inode(source).item_at_or_behind(search) {
+            if key >= end {
+                break;
+            }
+            let item_end = item.end(key);
+            if item_end <= search {
+                search = align_up(item_end);
+                continue;
+            }
+            let skip = offset.saturating_sub(key);
+            let new_key = target_offset + key.saturating_sub(offset);
+            let covered_to = match item {
+                FileExtent::Regular(slice) => {
+                    let part = slice.part(skip, item_end.min(end) - key - skip);
+                    self.replace_extents(target, done_to, new_key, part, &mut report);
+                    new_key + part.len
+                }
+                FileExtent::Inline(content) => {
+                    let content = (**content).clone();
+                    self.clone_inline(target, done_to, new_key, content, &mut report);
+                    new_key + item_end
+                }
+            };
+            done_to = align_up(covered_to);
+            self.update_clone_size(target, done_to, target_offset + unrounded_len);
+            search = item_end;
+        }
+        if done_to < target_end {
+            let dropped = self.drop_extents(target, done_to, target_end);
+            report.cut_extent |= dropped.cut_item;
+            self.update_clone_size(target, target_end, target_offset + unrounded_len);
+        }
+        if times == TimesUpdate::Now {
+            self.touch(target);
+        }
+        report
+    }
+
+    /// Expands the target to the offset of a clone past its EOF and writes the old last block.
+    pub fn expand_for_clone(&mut self, id: InodeId, target_offset: u64) {
+        let size = self.inode(id).size;
+        if target_offset > size {
+            self.truncate_block(id, size);
+            let from = align_down(size);
+            self.wait_ordered_range(id, from, target_offset - from);
+        }
+    }
+
+    fn update_clone_size(&mut self, target: InodeId, done_to: u64, size_max: u64) {
+        let inode = self.inode_mut(target);
+        inode.size = inode.size.max(done_to.min(size_max));
+    }
+
+    /// Drops `drop_start..` up to the end of the new item and inserts it.
+    fn replace_extents(
+        &mut self,
+        target: InodeId,
+        drop_start: u64,
+        key: u64,
+        part: ExtentSlice,
+        report: &mut CloneReport,
+    ) {
+        let before = self.inode(target).item_at_or_behind(key);
+        let refers_there = before.is_some_and(|(at, item)| {
+            item.slice().is_some_and(|slice| {
+                at <= key
+                    && slice.extent == part.extent
+                    && slice.backref_offset(at) == part.backref_offset(key)
+                    && at + slice.len >= key + part.len
+            })
+        });
+        report.moved_reference |= !refers_there;
+        // The new reference is counted first: dropping the old item may drop the last one.
+        let inode = self.inode(target);
+        let (root, ino) = (inode.root, inode.ino);
+        self.extents
+            .add_ref(part.extent, root, ino, part.backref_offset(key));
+        report.cut_extent |= self
+            .drop_extents(target, drop_start, key + part.len)
+            .cut_item;
+        let item = FileExtent::Regular(ExtentSlice {
+            generation: self.transid,
+            ..part
+        });
+        self.inode_mut(target).items.insert(key, item);
+    }
+
+    /// Clones an inline extent: as an item if it becomes the whole target file, else by copying
+    /// its bytes into a page of the target (`clone_copy_inline_extent`).
+    fn clone_inline(
+        &mut self,
+        target: InodeId,
+        drop_start: u64,
+        key: u64,
+        content: Content,
+        report: &mut CloneReport,
+    ) {
+        let inode = self.inode(target);
+        let at_zero = inode.items.get(&0);
+        let has_implicit_hole = at_zero.is_none() && !inode.items.is_empty();
+        let has_regular = matches!(at_zero, Some(FileExtent::Regular(_)));
+        let is_whole_file = inode.size <= content.len();
+        if key > 0 || has_implicit_hole || has_regular || !is_whole_file {
+            let mut page = content;
+            page.truncate(BLOCK);
+            self.dirty_pages(target, key, page);
+            return;
+        }
+        report.cut_extent |= self.drop_extents(target, drop_start, BLOCK).cut_item;
+        self.inode_mut(target)
+            .items
+            .insert(0, FileExtent::Inline(Box::new(content)));
+    }
+}

@@ -1,0 +1,233 @@
+//! Data extents: storage, back references with counts, checksum coverage.
+
+use data::Content;
+use smallvec::SmallVec;
+
+use crate::RootId;
+
+/// Index of a data extent in its table. Reused after the extent is freed; its `bytenr` is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExtentId(pub(crate) u32);
+
+/// A data back reference of an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataRef {
+    /// The root whose tree holds the items.
+    pub root: RootId,
+    /// The inode number in that root.
+    pub ino: u64,
+    /// File offset at which the extent would begin, see `ExtentSlice::backref_offset`.
+    pub offset: u64,
+    /// How many items refer to the extent in this way.
+    pub count: u32,
+    /// The count that the extent tree had after the last commit: what is in between is delayed.
+    pub committed: u32,
+}
+
+/// A data extent.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// Virtual address of its first byte. Never given to another extent.
+    pub bytenr: u64,
+    /// Bytes on disk.
+    pub len: u64,
+    /// What is stored; zeros where a preallocated extent was not written yet.
+    pub content: Content,
+    /// The transaction that allocated it.
+    pub generation: u64,
+    /// Ranges of the extent that have checksum items, in bytes, sorted, not touching.
+    pub csums: SmallVec<[(u64, u64); 1]>,
+    /// Every (root, inode, offset) that refers to it, the pending ones of count 0 included.
+    pub refs: SmallVec<[DataRef; 1]>,
+    is_pending: bool,
+}
+
+impl Extent {
+    /// Returns whether more than one (root, inode, offset) refers to the extent.
+    pub fn is_shared(&self) -> bool {
+        self.refs.iter().filter(|r| r.count > 0).nth(1).is_some()
+    }
+
+    /// Returns how many items refer to the extent.
+    pub fn ref_count(&self) -> u64 {
+        self.refs.iter().map(|r| u64::from(r.count)).sum()
+    }
+
+    /// Returns whether anything but (root, inode, offset) refers to the extent, as
+    /// `btrfs_cross_ref_exist` sees it: committed references and delayed ones both count, so that
+    /// a reference dropped since the last commit still does.
+    pub fn has_cross_ref(&self, root: RootId, ino: u64, offset: u64) -> bool {
+        self.refs.iter().any(|r| {
+            let is_ours = r.root == root && r.ino == ino && r.offset == offset;
+            !is_ours && (r.committed > 0 || r.count > 0)
+        })
+    }
+
+    /// Returns whether all of `start..end` (bytes of the extent) has checksums.
+    pub fn has_csums(&self, start: u64, end: u64) -> bool {
+        self.csums
+            .iter()
+            .any(|&(from, to)| from <= start && end <= to)
+    }
+
+    /// Returns whether any of `start..end` (bytes of the extent) has checksums.
+    pub fn has_any_csum(&self, start: u64, end: u64) -> bool {
+        self.csums
+            .iter()
+            .any(|&(from, to)| from < end && start < to)
+    }
+
+    fn add_csums(&mut self, start: u64, end: u64) {
+        let mut merged = (start, end);
+        self.csums.retain(|&mut (from, to)| {
+            let touches = from <= merged.1 && merged.0 <= to;
+            if touches {
+                merged = (merged.0.min(from), merged.1.max(to));
+            }
+            !touches
+        });
+        let at = self.csums.partition_point(|&(from, _)| from < merged.0);
+        self.csums.insert(at, merged);
+    }
+}
+
+/// All data extents of a filesystem.
+#[derive(Clone, Debug, Default)]
+pub struct ExtentTable {
+    extents: Vec<Option<Extent>>,
+    free: Vec<u32>,
+    pending: Vec<ExtentId>,
+    next_bytenr: u64,
+}
+
+/// Virtual addresses start here, where a fresh filesystem's first data chunk usually does.
+const FIRST_BYTENR: u64 = 13_631_488;
+
+impl ExtentTable {
+    /// Returns the extent.
+    ///
+    /// # Panics
+    /// If `id` does not name a live extent: items never outlive what they refer to.
+    pub fn get(&self, id: ExtentId) -> &Extent {
+        self.extents[id.0 as usize]
+            .as_ref()
+            .expect("an item refers to a live extent")
+    }
+
+    fn get_mut(&mut self, id: ExtentId) -> &mut Extent {
+        self.extents[id.0 as usize]
+            .as_mut()
+            .expect("an item refers to a live extent")
+    }
+
+    /// Returns all live extents.
+    pub fn iter(&self) -> impl Iterator<Item = (ExtentId, &Extent)> {
+        let live = |(idx, slot): (usize, &'_ Option<Extent>)| {
+            slot.as_ref()
+                .map(|_| ExtentId(u32::try_from(idx).expect("ids are u32")))
+        };
+        self.extents
+            .iter()
+            .enumerate()
+            .filter_map(live)
+            .map(|id| (id, self.get(id)))
+    }
+
+    /// Allocates an extent of `len` bytes holding `content`, without references yet.
+    pub(crate) fn allocate(&mut self, content: Content, generation: u64) -> ExtentId {
+        let len = content.len();
+        debug_assert!(len > 0 && crate::is_aligned(len));
+        self.next_bytenr = self.next_bytenr.max(FIRST_BYTENR);
+        let extent = Extent {
+            bytenr: self.next_bytenr,
+            len,
+            content,
+            generation,
+            csums: SmallVec::new(),
+            refs: SmallVec::new(),
+            is_pending: false,
+        };
+        self.next_bytenr += len;
+        match self.free.pop() {
+            Some(idx) => {
+                self.extents[idx as usize] = Some(extent);
+                ExtentId(idx)
+            }
+            None => {
+                self.extents.push(Some(extent));
+                ExtentId(u32::try_from(self.extents.len() - 1).expect("fewer than 2^32 extents"))
+            }
+        }
+    }
+
+    /// Adds one reference.
+    pub(crate) fn add_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
+        let extent = self.get_mut(id);
+        let found = extent
+            .refs
+            .iter_mut()
+            .find(|r| r.root == root && r.ino == ino && r.offset == offset);
+        match found {
+            Some(data_ref) => data_ref.count += 1,
+            None => extent.refs.push(DataRef {
+                root,
+                ino,
+                offset,
+                count: 1,
+                committed: 0,
+            }),
+        }
+        self.mark_pending(id);
+    }
+
+    /// Drops one reference; frees the extent with its last one.
+    pub(crate) fn drop_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
+        let extent = self.get_mut(id);
+        let at = extent
+            .refs
+            .iter()
+            .position(|r| r.root == root && r.ino == ino && r.offset == offset && r.count > 0)
+            .expect("a dropped item had a back reference");
+        extent.refs[at].count -= 1;
+        if extent.refs[at].count == 0 && extent.refs[at].committed == 0 {
+            extent.refs.swap_remove(at);
+        }
+        if extent.refs.iter().all(|r| r.count == 0) {
+            self.extents[id.0 as usize] = None;
+            self.free.push(id.0);
+        } else {
+            self.mark_pending(id);
+        }
+    }
+
+    /// Overwrites `content` at `offset` in place, as a NOCOW write does.
+    pub(crate) fn overwrite(&mut self, id: ExtentId, offset: u64, content: Content) {
+        self.get_mut(id).content.overwrite(offset, content);
+    }
+
+    /// Adds checksum items for `start..end` bytes of the extent.
+    pub(crate) fn add_csums(&mut self, id: ExtentId, start: u64, end: u64) {
+        self.get_mut(id).add_csums(start, end);
+    }
+
+    /// Runs the delayed references: what is counted becomes what is committed.
+    pub(crate) fn commit(&mut self) {
+        for id in std::mem::take(&mut self.pending) {
+            if let Some(extent) = self.extents[id.0 as usize].as_mut() {
+                extent.is_pending = false;
+                extent.refs.retain(|r| {
+                    r.committed = r.count;
+                    r.count > 0
+                });
+            }
+        }
+    }
+
+    fn mark_pending(&mut self, id: ExtentId) {
+        let extent = self.get_mut(id);
+        if !extent.is_pending {
+            extent.is_pending = true;
+            self.pending.push(id);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `fallocate(2)`: preallocation and holes (fs/btrfs/file.c).
+
+use data::Content;
+use uapi::Errno;
+
+use crate::{FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
+
+impl FsState {
+    /// Preallocates `offset..offset + len` bytes, without changing the size if `keeps_size`.
+    ///
+    /// # Errors
+    /// What `vfs_fallocate` refuses: `EINVAL`, `EPERM`, `EFBIG`.
+    pub fn fallocate(
+        &mut self,
+        id: InodeId,
+        offset: u64,
+        len: u64,
+        keeps_size: bool,
+    ) -> Result<(), Errno> {
+        self.check_fallocate(id, offset, len, !keeps_size)?;
+        let (alloc_start, alloc_end) = (align_down(offset), align_up(offset + len));
+        let size = self.inode(id).size;
+        self.file_modified(id);
+        if alloc_start > size || offset + len > size {
+            self.truncate_block(id, size);
+        }
+        self.wait_ordered_range(id, alloc_start, alloc_end - alloc_start);
+        for (start, end) in self.unallocated(id, alloc_start, alloc_end) {
+            self.preallocate(id, start, end);
+        }
+        if !keeps_size && offset + len > size {
+            let inode = self.inode_mut(id);
+            inode.size = offset + len;
+            inode.digest = None;
+        }
+        Ok(())
+    }
+
+    /// Punches a hole into `offset..offset + len` bytes.
+    ///
+    /// # Errors
+    /// What `vfs_fallocate` refuses: `EINVAL`, `EPERM`, `EFBIG`.
+    pub fn punch_hole(&mut self, id: InodeId, offset: u64, len: u64) -> Result<(), Errno> {
+        self.check_fallocate(id, offset, len, true)?;
+        self.wait_ordered_range(id, offset, len);
+        let asked = offset;
+        let Some((offset, len)) = self.first_non_hole(id, offset, len) else {
+            return Ok(());
+        };
+        self.file_modified(id);
+        self.inode_mut(id).digest = None;
+        let size_end = align_up(self.inode(id).size);
+        let end = offset + len;
+        let is_one_block = align_down(offset) == align_down(end - 1);
+        if is_one_block && len < crate::BLOCK {
+            if offset < size_end {
+                self.zero_in_block(id, offset, end);
+            }
+            return Ok(());
+        }
+        let mut lock_start = align_up(offset);
+        let lock_end = align_down(end);
+        if offset < size_end {
+            self.truncate_block(id, offset);
+        }
+        let mut rest = (offset, len);
+        if offset == asked {
+            let Some(found) = self.first_non_hole(id, lock_start, end.saturating_sub(lock_start))
+            else {
+                return Ok(());
+            };
+            rest = found;
+            lock_start = found.0;
+        }
+        let tail_len = (rest.0 + rest.1).saturating_sub(lock_end);
+        if tail_len > 0
+            && let Some((tail_start, tail_len)) = self.first_non_hole_as_is(id, lock_end, tail_len)
+            && tail_start + tail_len < size_end
+        {
+            self.zero_in_block(id, align_down(tail_start), tail_start + tail_len);
+        }
+        self.drop_extents(id, lock_start, lock_end);
+        Ok(())
+    }
+
+    fn check_fallocate(&self, id: InodeId, offset: u64, len: u64, cuts: bool) -> Result<(), Errno> {
+        let is_negative = |value: u64| value > i64::MAX as u64;
+        if is_negative(offset) || is_negative(len) || len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let inode = self.inode(id);
+        if inode.is_append && cuts {
+            return Err(Errno::EPERM);
+        }
+        if inode.is_immutable {
+            return Err(Errno::EPERM);
+        }
+        if is_negative(offset.saturating_add(len)) {
+            return Err(Errno::EFBIG);
+        }
+        Ok(())
+    }
+
+    /// Returns the ranges that `fallocate` has to fill: holes, and what is not preallocated behind
+    /// EOF, adjacent ones joined.
+    fn unallocated(&self, id: InodeId, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let inode = self.inode(id);
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let mut add = |from: u64, to: u64| match ranges.last_mut() {
+            Some(last) if last.1 == from => last.1 = to,
+            _ => ranges.push((from, to)),
+        };
+        let mut at = start;
+        while at < end {
+            match inode.item_at_or_behind(at) {
+                Some((key, item)) if key <= at => {
+                    let to = align_up(item.end(key)).min(end);
+                    let is_prealloc = item
+                        .slice()
+                        .is_some_and(|slice| slice.kind == SliceKind::Prealloc);
+                    if at >= inode.size && !is_prealloc {
+                        add(at, to);
+                    }
+                    at = to;
+                }
+                Some((key, _)) if key < end => {
+                    add(at, key);
+                    at = key;
+                }
+                _ => {
+                    add(at, end);
+                    at = end;
+                }
+            }
+        }
+        ranges
+    }
+
+    fn preallocate(&mut self, id: InodeId, start: u64, end: u64) {
+        self.inode_mut(id).has_prealloc = true;
+        self.drop_extents(id, start, end);
+        let mut at = start;
+        while at < end {
+            let len = (end - at).min(self.behaviour.prealloc_len_max);
+            let extent = self.extents.allocate(Content::zeros(len), self.transid);
+            self.insert_slice(id, at, self.whole_slice(extent, SliceKind::Prealloc));
+            at += len;
+        }
+    }
+
+    /// Skips a hole at the beginning of `start..start + len`; `None` if there is nothing else.
+    /// (`find_first_non_hole`: it looks at items, not at dirty pages.)
+    fn first_non_hole(&self, id: InodeId, start: u64, len: u64) -> Option<(u64, u64)> {
+        let found = self.first_non_hole_as_is(id, start, len);
+        if found.is_some() {
+            return found;
+        }
+        let end = start.checked_add(len)?;
+        let next = self
+            .inode(id)
+            .item_at_or_behind(align_down(start))
+            .map(|(key, _)| key);
+        next.filter(|&key| key < end).map(|key| (key, end - key))
+    }
+
+    /// Returns the range itself unless a hole begins it.
+    fn first_non_hole_as_is(&self, id: InodeId, start: u64, len: u64) -> Option<(u64, u64)> {
+        let at = align_down(start);
+        let item = self.inode(id).item_at_or_behind(at);
+        let is_covered = item.is_some_and(|(key, item): (u64, &FileExtent)| {
+            key <= at && align_up(item.end(key)) > at
+        });
+        (is_covered && len > 0).then_some((start, len))
+    }
+}

@@ -1,0 +1,132 @@
+//! `FIEMAP` without a sync: items as they are, delalloc shown where no written item lies.
+
+use crate::{BLOCK, FileExtent, FsState, Inode, InodeId, SliceKind, align_up};
+
+/// A piece of a file's map. Offsets and lengths are bytes, block multiples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapPiece {
+    /// First byte in the file.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Virtual address of its first byte; `None` for delalloc and inline pieces.
+    pub bytenr: Option<u64>,
+    /// Not allocated yet.
+    pub is_delalloc: bool,
+    /// Preallocated.
+    pub is_unwritten: bool,
+    /// More than one back reference.
+    pub is_shared: bool,
+    /// In the tree.
+    pub is_inline: bool,
+}
+
+impl FsState {
+    /// Returns the map of a file in file order, holes left out (`extent_fiemap`, fs/btrfs/fiemap.c).
+    pub fn fiemap(&self, id: InodeId) -> Vec<MapPiece> {
+        let inode = self.inode(id);
+        let mut map = Vec::new();
+        let mut at = 0;
+        for (&key, item) in &inode.items {
+            push_delalloc(inode, at, key, &mut map);
+            at = align_up(item.end(key));
+            match item {
+                FileExtent::Inline(_) => map.push(MapPiece {
+                    offset: key,
+                    len: BLOCK,
+                    bytenr: None,
+                    is_delalloc: false,
+                    is_unwritten: false,
+                    is_shared: false,
+                    is_inline: true,
+                }),
+                FileExtent::Regular(slice) => {
+                    let extent = self.extents.get(slice.extent);
+                    let piece = MapPiece {
+                        offset: key,
+                        len: slice.len,
+                        bytenr: Some(extent.bytenr + slice.offset),
+                        is_delalloc: false,
+                        is_unwritten: slice.kind == SliceKind::Prealloc,
+                        is_shared: extent.is_shared(),
+                        is_inline: false,
+                    };
+                    if piece.is_unwritten {
+                        push_prealloc(inode, piece, &mut map);
+                    } else {
+                        push(piece, &mut map);
+                    }
+                }
+            }
+        }
+        push_delalloc(inode, at, u64::MAX, &mut map);
+        map
+    }
+}
+
+/// Appends a piece, merged with the last one if it continues it.
+fn push(piece: MapPiece, map: &mut Vec<MapPiece>) {
+    if let Some(last) = map.last_mut() {
+        let continues = last.offset + last.len == piece.offset
+            && last.bytenr.map(|bytenr| bytenr + last.len) == piece.bytenr
+            && last.is_delalloc == piece.is_delalloc
+            && last.is_unwritten == piece.is_unwritten
+            && last.is_shared == piece.is_shared
+            && !last.is_inline;
+        if continues {
+            last.len += piece.len;
+            return;
+        }
+    }
+    map.push(piece);
+}
+
+/// Appends the dirty ranges of a hole.
+fn push_delalloc(inode: &Inode, start: u64, end: u64, map: &mut Vec<MapPiece>) {
+    for (from, to) in dirty_within(inode, start, end) {
+        push(
+            MapPiece {
+                offset: from,
+                len: to - from,
+                bytenr: None,
+                is_delalloc: true,
+                is_unwritten: false,
+                is_shared: false,
+                is_inline: false,
+            },
+            map,
+        );
+    }
+}
+
+/// Appends a preallocated piece with the dirty ranges over it shown as delalloc.
+fn push_prealloc(inode: &Inode, piece: MapPiece, map: &mut Vec<MapPiece>) {
+    let end = piece.offset + piece.len;
+    let bytenr = piece.bytenr.unwrap_or_default();
+    let part = |from: u64, to: u64| MapPiece {
+        offset: from,
+        len: to - from,
+        bytenr: Some(bytenr + (from - piece.offset)),
+        ..piece
+    };
+    let mut at = piece.offset;
+    for (from, to) in dirty_within(inode, piece.offset, end) {
+        if from > at {
+            push(part(at, from), map);
+        }
+        push_delalloc(inode, from, to, map);
+        at = to;
+    }
+    if at < end {
+        push(part(at, end), map);
+    }
+}
+
+fn dirty_within(inode: &Inode, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let covering = inode.dirty.range(..start).next_back();
+    let covering = covering.filter(move |(key, content)| **key + content.len() > start);
+    covering
+        .into_iter()
+        .chain(inode.dirty.range(start..end.max(start)))
+        .map(move |(&key, content)| (key.max(start), (key + content.len()).min(end)))
+}

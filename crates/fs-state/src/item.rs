@@ -1,0 +1,76 @@
+//! File extent items: what the tree of a root says about a range of a file.
+//!
+//! Filesystems here have `no-holes`: a hole is the absence of an item.
+
+use data::Content;
+
+use crate::ExtentId;
+
+/// A file extent item; its file offset is its key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileExtent {
+    /// The bytes themselves, in the tree. Only ever at file offset 0.
+    Inline(Box<Content>),
+    /// A slice of a data extent.
+    Regular(ExtentSlice),
+}
+
+/// A block-aligned part of a data extent, as a file extent item refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtentSlice {
+    /// The extent.
+    pub extent: ExtentId,
+    /// Whether the item says preallocated (reads as zeros) or written.
+    pub kind: SliceKind,
+    /// First byte within the extent.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+    /// The transaction that wrote the item.
+    pub generation: u64,
+}
+
+/// The type of a regular file extent item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SliceKind {
+    /// `BTRFS_FILE_EXTENT_REG`.
+    Written,
+    /// `BTRFS_FILE_EXTENT_PREALLOC`.
+    Prealloc,
+}
+
+impl FileExtent {
+    /// Returns the first byte behind an item at `key`: exact for inline items (not aligned).
+    pub fn end(&self, key: u64) -> u64 {
+        match self {
+            FileExtent::Inline(content) => key + content.len(),
+            FileExtent::Regular(slice) => key + slice.len,
+        }
+    }
+
+    /// Returns the slice, if the item is not inline.
+    pub fn slice(&self) -> Option<&ExtentSlice> {
+        match self {
+            FileExtent::Regular(slice) => Some(slice),
+            FileExtent::Inline(_) => None,
+        }
+    }
+}
+
+impl ExtentSlice {
+    /// Returns the offset that the back reference of an item at `key` carries: where the extent
+    /// would begin in the file, which may wrap below zero.
+    pub fn backref_offset(&self, key: u64) -> u64 {
+        key.wrapping_sub(self.offset)
+    }
+
+    /// Returns the part of the slice that lies behind `skip` bytes, at most `len` bytes of it.
+    pub fn part(&self, skip: u64, len: u64) -> ExtentSlice {
+        debug_assert!(skip + len <= self.len);
+        ExtentSlice {
+            offset: self.offset + skip,
+            len,
+            ..*self
+        }
+    }
+}

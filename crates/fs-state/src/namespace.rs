@@ -1,0 +1,283 @@
+//! Names: directories, files, subvolumes and snapshots, with the errnos of their system calls.
+
+use std::collections::BTreeMap;
+
+use uapi::Errno;
+
+use crate::{AttributeKind, FileExtent, FsState, Inode, InodeId, Kind, RootId};
+
+impl FsState {
+    /// Resolves a path of components joined by `/`; `.` is the top.
+    ///
+    /// # Errors
+    /// `ENOENT` or `ENOTDIR`, as a path walk.
+    pub fn lookup(&self, path: &str) -> Result<InodeId, Errno> {
+        let mut at = self.roots[0].top;
+        for part in path.split('/').filter(|part| *part != ".") {
+            let children = self.inode(at).children.as_ref().ok_or(Errno::ENOTDIR)?;
+            at = *children.get(part).ok_or(Errno::ENOENT)?;
+        }
+        Ok(at)
+    }
+
+    /// Creates an empty regular file of mode 0644, with `FS_NOCOW_FL` if `is_nocow`.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
+    pub fn create_file(&mut self, path: &str, is_nocow: bool) -> Result<InodeId, Errno> {
+        let id = self.create(path, Kind::Regular, 0o644)?;
+        let inode = self.inode_mut(id);
+        inode.is_nodatacow = is_nocow;
+        inode.is_nodatasum = is_nocow;
+        Ok(id)
+    }
+
+    /// Creates a directory of mode 0755.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
+    pub fn create_dir(&mut self, path: &str) -> Result<InodeId, Errno> {
+        self.create(path, Kind::Directory, 0o755)
+    }
+
+    /// Creates a fifo of mode 0644.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
+    pub fn create_fifo(&mut self, path: &str) -> Result<InodeId, Errno> {
+        self.create(path, Kind::Fifo, 0o644)
+    }
+
+    /// Creates a subvolume; commits.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
+    pub fn create_subvol(&mut self, path: &str) -> Result<InodeId, Errno> {
+        let (parent, name) = self.parent_of(path)?;
+        let root = self.add_root(false);
+        let top = self.roots[root.0 as usize].top;
+        self.link(parent, name, top);
+        self.commit();
+        Ok(top)
+    }
+
+    /// Snapshots the subvolume whose top is `source`: flushes its dirty data, commits.
+    ///
+    /// # Errors
+    /// `EINVAL` if `source` is not the top of a subvolume, and those of a creation.
+    pub fn snapshot(
+        &mut self,
+        source: &str,
+        target: &str,
+        is_readonly: bool,
+    ) -> Result<InodeId, Errno> {
+        let source_top = self.lookup(source)?;
+        let (parent, name) = self.parent_of(target)?;
+        let source_root = self.inode(source_top).root;
+        if self.roots[source_root.0 as usize].top != source_top {
+            return Err(Errno::EINVAL);
+        }
+        let mut dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
+        dirty.retain(|&id| self.inode(id).root == source_root);
+        for id in dirty {
+            self.flush(id);
+        }
+        self.roots[source_root.0 as usize].last_snapshot = self.transid;
+        let root = self.copy_root(source_root, is_readonly);
+        let top = self.roots[root.0 as usize].top;
+        self.link(parent, name, top);
+        self.commit();
+        Ok(top)
+    }
+
+    /// Removes a regular file or a fifo and evicts its inode: nobody has it open.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `EISDIR`, `EROFS`, `EPERM`.
+    pub fn unlink(&mut self, path: &str) -> Result<InodeId, Errno> {
+        let id = self.lookup(path)?;
+        let parent = self.lookup(path.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
+        // An unlink through a read-only root is refused before the victim is looked at.
+        if self.is_root_readonly(parent) {
+            return Err(Errno::EROFS);
+        }
+        let inode = self.inode(id);
+        if inode.is_immutable || inode.is_append {
+            return Err(Errno::EPERM);
+        }
+        if inode.kind == Kind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        if let Some(children) = self.inode_mut(parent).children.as_mut() {
+            children.remove(name);
+        }
+        self.touch(parent);
+        self.dirty_inodes.remove(&id);
+        self.drop_extents(id, 0, u64::MAX);
+        self.inodes[id.0 as usize] = None;
+        Ok(id)
+    }
+
+    /// Sets or clears an attribute as `FS_IOC_SETFLAGS` does for a privileged caller.
+    ///
+    /// # Errors
+    /// `EROFS` in a read-only root.
+    pub fn set_attribute(
+        &mut self,
+        id: InodeId,
+        attribute: AttributeKind,
+        is_set: bool,
+    ) -> Result<(), Errno> {
+        if self.is_root_readonly(id) {
+            return Err(Errno::EROFS);
+        }
+        let inode = self.inode_mut(id);
+        match attribute {
+            AttributeKind::Immutable => inode.is_immutable = is_set,
+            AttributeKind::Append => inode.is_append = is_set,
+            // On a file that has data the flag is silently left as it is.
+            AttributeKind::Nocow if inode.kind != Kind::Regular => inode.is_nodatacow = is_set,
+            AttributeKind::Nocow if inode.size == 0 => {
+                inode.is_nodatacow = is_set;
+                inode.is_nodatasum = is_set;
+            }
+            AttributeKind::Nocow => {}
+        }
+        self.touch_ctime(id);
+        Ok(())
+    }
+
+    /// Sets the low twelve bits of the mode.
+    ///
+    /// # Errors
+    /// `EPERM` for an immutable or append-only inode, `EROFS` in a read-only root.
+    pub fn chmod(&mut self, id: InodeId, mode: u16) -> Result<(), Errno> {
+        self.check_setattr(id)?;
+        self.inode_mut(id).mode = mode & 0o7777;
+        self.touch_ctime(id);
+        Ok(())
+    }
+
+    /// Sets the owner; drops set-user-ID and set-group-ID as `chown(2)` does for regular files.
+    ///
+    /// # Errors
+    /// `EPERM` for an immutable or append-only inode, `EROFS` in a read-only root.
+    pub fn chown(&mut self, id: InodeId, uid: u32) -> Result<(), Errno> {
+        self.check_setattr(id)?;
+        let inode = self.inode_mut(id);
+        inode.uid = uid;
+        if inode.kind != Kind::Directory {
+            inode.mode &= !0o4000;
+            if inode.mode & 0o010 != 0 {
+                inode.mode &= !0o2000;
+            }
+        }
+        self.touch_ctime(id);
+        Ok(())
+    }
+
+    fn check_setattr(&self, id: InodeId) -> Result<(), Errno> {
+        let inode = self.inode(id);
+        if inode.is_immutable || inode.is_append {
+            return Err(Errno::EPERM);
+        }
+        if self.is_root_readonly(id) {
+            return Err(Errno::EROFS);
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, path: &str, kind: Kind, mode: u16) -> Result<InodeId, Errno> {
+        let (parent, name) = self.parent_of(path)?;
+        let root = self.inode(parent).root;
+        let ino = self.roots[root.0 as usize].next_ino;
+        self.roots[root.0 as usize].next_ino += 1;
+        let stamp = self.stamp();
+        let id = self.add_inode(Inode::new(root, ino, kind, mode, stamp));
+        self.link(parent, name, id);
+        Ok(id)
+    }
+
+    /// Returns the directory in which `path` is to be created, and its last component.
+    fn parent_of<'p>(&self, path: &'p str) -> Result<(InodeId, &'p str), Errno> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        let parent = self.lookup(parent)?;
+        let children = self.inode(parent).children.as_ref().ok_or(Errno::ENOTDIR)?;
+        if name == "." || children.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        if self.is_root_readonly(parent) {
+            return Err(Errno::EROFS);
+        }
+        if self.inode(parent).is_immutable {
+            return Err(Errno::EPERM);
+        }
+        Ok((parent, name))
+    }
+
+    fn link(&mut self, parent: InodeId, name: &str, child: InodeId) {
+        if let Some(children) = self.inode_mut(parent).children.as_mut() {
+            children.insert(name.into(), child);
+        }
+        self.touch(parent);
+    }
+
+    fn copy_root(&mut self, source: RootId, is_readonly: bool) -> RootId {
+        let root = self.add_root(is_readonly);
+        let (next_ino, last_snapshot, source_top) = {
+            let source = &self.roots[source.0 as usize];
+            (source.next_ino, source.last_snapshot, source.top)
+        };
+        let target = &mut self.roots[root.0 as usize];
+        target.next_ino = next_ino;
+        target.last_snapshot = last_snapshot;
+        let top = target.top;
+        let mut copy = self.copy_inode(source_top, root);
+        copy.children = Some(self.copy_children(source_top, source, root));
+        self.inodes[top.0 as usize] = Some(Box::new(copy));
+        root
+    }
+
+    fn copy_children(
+        &mut self,
+        dir: InodeId,
+        source: RootId,
+        root: RootId,
+    ) -> BTreeMap<Box<str>, InodeId> {
+        let entries: Vec<(Box<str>, InodeId)> = match &self.inode(dir).children {
+            Some(children) => children
+                .iter()
+                .map(|(name, &id)| (name.clone(), id))
+                .collect(),
+            None => Vec::new(),
+        };
+        let mut copies = BTreeMap::new();
+        for (name, id) in entries {
+            let mut copy = self.copy_inode(id, root);
+            if self.inode(id).root != source {
+                // A subvolume inside shows as an empty directory.
+                let stamp = self.stamp();
+                copy = Inode::new(root, 2, Kind::Directory, 0o755, stamp);
+            } else if copy.kind == Kind::Directory {
+                copy.children = Some(self.copy_children(id, source, root));
+            }
+            copies.insert(name, self.add_inode(copy));
+        }
+        copies
+    }
+
+    /// Returns a copy of the inode for another root, its items counted as references of that root.
+    fn copy_inode(&mut self, id: InodeId, root: RootId) -> Inode {
+        let mut copy = self.inode(id).clone();
+        copy.root = root;
+        copy.dirty.clear();
+        for (&key, item) in &copy.items {
+            if let FileExtent::Regular(slice) = item {
+                self.extents
+                    .add_ref(slice.extent, root, copy.ino, slice.backref_offset(key));
+            }
+        }
+        copy
+    }
+}

@@ -1,0 +1,179 @@
+//! Tests of the state through its public operations.
+
+use data::Content;
+
+use crate::{Behaviour, FileExtent, FsState, InodeId, SliceKind, TimesUpdate};
+
+const K: u64 = 1024;
+
+fn state() -> FsState {
+    FsState::new(Behaviour::LATEST)
+}
+
+#[track_caller]
+fn file(fs: &mut FsState, name: &str) -> InodeId {
+    fs.create_file(name, false).expect("a fresh name")
+}
+
+#[track_caller]
+fn write(fs: &mut FsState, id: InodeId, at: u64, content: &Content) {
+    assert_eq!(fs.write(id, at, content), Ok(content.len()));
+}
+
+/// Renders the items as `offset+len@extent-offset`, with `p` for preallocated, `i` for inline.
+fn items(fs: &FsState, id: InodeId) -> String {
+    let render = |(key, item): (u64, &FileExtent)| match item {
+        FileExtent::Inline(content) => format!("i{}", content.len()),
+        FileExtent::Regular(slice) => format!(
+            "{}{}+{}@{}",
+            if slice.kind == SliceKind::Prealloc {
+                "p"
+            } else {
+                ""
+            },
+            key / K,
+            slice.len / K,
+            slice.offset / K
+        ),
+    };
+    fs.inode(id)
+        .items()
+        .map(render)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[track_caller]
+fn assert_sound(fs: &FsState) {
+    assert_eq!(fs.fsck(), []);
+}
+
+#[test]
+fn contiguous_dirty_pages_become_one_extent() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 16 * K, &Content::byte(1, 16 * K));
+    write(&mut fs, a, 0, &Content::byte(2, 16 * K));
+    write(&mut fs, a, 64 * K, &Content::byte(3, 100));
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "0+32@0 64+4@0");
+    assert_sound(&fs);
+}
+
+#[test]
+fn a_flush_of_a_range_takes_the_delalloc_behind_it_along() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 0, &Content::byte(1, 128 * K));
+    fs.wait_ordered_range(a, 48 * K, 4 * K);
+    assert_eq!(items(&fs, a), "48+80@0");
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "0+48@0 48+80@0");
+    assert_sound(&fs);
+}
+
+#[test]
+fn an_overwrite_in_the_middle_splits_an_item_and_counts_its_reference_twice() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 0, &Content::pattern(7, 0, 64 * K));
+    fs.flush(a);
+    write(&mut fs, a, 16 * K, &Content::byte(9, 4 * K));
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "0+16@0 16+4@0 20+44@20");
+    let counts: Vec<u64> = fs
+        .extents()
+        .iter()
+        .map(|(_, extent)| extent.ref_count())
+        .collect();
+    assert_eq!(counts, [2, 1]);
+    assert!(fs.extents().iter().all(|(_, extent)| !extent.is_shared()));
+    assert_sound(&fs);
+}
+
+#[test]
+fn a_small_file_goes_inline_and_leaves_it_when_it_grows() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 0, &Content::byte(1, 100));
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "i100");
+    write(&mut fs, a, 8 * K, &Content::byte(1, 100));
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "0+4@0 8+4@0");
+    assert_sound(&fs);
+}
+
+#[test]
+fn a_write_into_preallocated_space_splits_it_and_filling_it_merges_it_again() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    fs.fallocate(a, 0, 64 * K, false).expect("allowed");
+    assert_eq!(items(&fs, a), "p0+64@0");
+    for block in [4, 1, 3, 2, 0] {
+        write(
+            &mut fs,
+            a,
+            block * 4 * K,
+            &Content::pattern(1, block, 4 * K),
+        );
+        fs.flush(a);
+        assert_sound(&fs);
+    }
+    assert_eq!(items(&fs, a), "0+20@0 p20+44@20");
+}
+
+#[test]
+fn a_clone_shares_storage_and_cuts_the_target_item() {
+    let mut fs = state();
+    let (a, b) = (file(&mut fs, "A"), file(&mut fs, "B"));
+    write(&mut fs, a, 0, &Content::pattern(1, 0, 64 * K));
+    write(&mut fs, b, 0, &Content::pattern(2, 0, 64 * K));
+    fs.sync();
+    let report = fs.clone_extents(a, 16 * K, 8 * K, 8 * K, b, 32 * K, TimesUpdate::Keep);
+    assert!(report.moved_reference && report.cut_extent);
+    assert_eq!(items(&fs, b), "0+32@0 32+8@16 40+24@40");
+    assert_eq!(fs.first_difference(a, 16 * K, b, 32 * K, 8 * K), None);
+    assert_eq!(
+        fs.first_difference(a, 16 * K, b, 32 * K, 12 * K),
+        Some(8 * K)
+    );
+    assert_sound(&fs);
+    let again = fs.clone_extents(a, 16 * K, 8 * K, 8 * K, b, 32 * K, TimesUpdate::Keep);
+    assert!(!again.moved_reference);
+    assert_sound(&fs);
+}
+
+#[test]
+fn a_punch_makes_a_hole_and_zeroes_the_blocks_that_it_only_touches() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 0, &Content::byte(1, 64 * K));
+    fs.flush(a);
+    fs.punch_hole(a, 5 * K, 20 * K).expect("allowed");
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "0+4@0 4+4@0 24+4@0 28+36@28");
+    let mut expected = vec![1; 64 * 1024];
+    expected[5 * 1024..25 * 1024].fill(0);
+    assert_eq!(fs.content(a).to_vec(), expected);
+    assert_sound(&fs);
+}
+
+#[test]
+fn a_snapshot_shares_every_extent_and_survives_changes() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 0, &Content::pattern(1, 0, 16 * K));
+    fs.snapshot(".", "S", true).expect("a fresh name");
+    let copy = fs.lookup("S/A").expect("in the snapshot");
+    assert!(fs.fiemap(a).iter().all(|piece| piece.is_shared));
+    assert_eq!(fs.fiemap(a), fs.fiemap(copy));
+    write(&mut fs, a, 0, &Content::byte(0, 16 * K));
+    fs.flush(a);
+    assert_eq!(
+        fs.content(copy).digest(),
+        Content::pattern(1, 0, 16 * K).digest()
+    );
+    assert_sound(&fs);
+    assert!(fs.fiemap(copy).iter().all(|piece| !piece.is_shared));
+}

@@ -1,0 +1,20 @@
+//! Transactions: a commit runs the delayed references and begins the next transaction.
+
+use crate::{FsState, InodeId};
+
+impl FsState {
+    /// Writes back all dirty data and commits.
+    pub fn sync(&mut self) {
+        let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
+        for id in dirty {
+            self.flush(id);
+        }
+        self.commit();
+    }
+
+    /// Commits the running transaction; dirty pages stay dirty.
+    pub(crate) fn commit(&mut self) {
+        self.extents.commit();
+        self.transid += 1;
+    }
+}

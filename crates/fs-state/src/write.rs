@@ -1,0 +1,129 @@
+//! Buffered writes and size changes: what dirties pages.
+
+use data::Content;
+use uapi::Errno;
+
+use crate::{BLOCK, FileExtent, FsState, InodeId, align_down, align_up, is_aligned};
+
+/// The largest file size, bytes (`s_maxbytes`).
+const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// The most that one write call moves, bytes (`MAX_RW_COUNT`).
+const WRITE_LEN_MAX: u64 = (1 << 31) - BLOCK;
+
+impl FsState {
+    /// Writes `content` at `pos`, bytes; returns how many bytes were written.
+    ///
+    /// # Errors
+    /// `EINVAL` for a negative position, `EFBIG` for one past the largest size.
+    pub fn write(&mut self, id: InodeId, pos: u64, content: &Content) -> Result<u64, Errno> {
+        if pos > SIZE_MAX {
+            return Err(Errno::EINVAL);
+        }
+        if content.is_empty() {
+            return Ok(0);
+        }
+        if pos == SIZE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        let len = content.len().min(WRITE_LEN_MAX).min(SIZE_MAX - pos);
+        let size = self.inode(id).size;
+        self.touch(id);
+        // A write that begins past the block of EOF expands the file first (btrfs_write_check).
+        if align_down(pos) > size {
+            self.truncate_block(id, size);
+        }
+        let (start, end) = (align_down(pos), align_up(pos + len));
+        let mut pages = Content::zeros(0);
+        pages.append(self.page_range(id, start, pos));
+        pages.append(content.slice(0..len));
+        pages.append(self.page_range(id, pos + len, end));
+        self.dirty_pages(id, start, pages);
+        let inode = self.inode_mut(id);
+        inode.size = inode.size.max(pos + len);
+        inode.digest = None;
+        Ok(len)
+    }
+
+    /// Sets the size of a file, bytes.
+    ///
+    /// # Errors
+    /// `EINVAL` for a negative size, `EPERM` for an append-only inode.
+    pub fn truncate(&mut self, id: InodeId, size: u64) -> Result<(), Errno> {
+        if size > SIZE_MAX {
+            return Err(Errno::EINVAL);
+        }
+        if self.inode(id).is_append {
+            return Err(Errno::EPERM);
+        }
+        let old_size = self.inode(id).size;
+        self.touch(id);
+        self.inode_mut(id).digest = None;
+        if size > old_size {
+            self.truncate_block(id, old_size);
+            self.inode_mut(id).size = size;
+            return Ok(());
+        }
+        self.inode_mut(id).size = size;
+        self.truncate_pagecache(id, size);
+        if size != old_size {
+            self.wait_ordered_range(id, align_down(size), u64::MAX);
+        }
+        self.truncate_items(id, size);
+        Ok(())
+    }
+
+    /// Zeroes the part of the block behind `offset` if that is inside a block, through the page
+    /// cache: the block becomes dirty (`btrfs_truncate_block`, fs/btrfs/inode.c).
+    pub(crate) fn truncate_block(&mut self, id: InodeId, offset: u64) {
+        if !is_aligned(offset) {
+            self.zero_in_block(id, offset, align_up(offset));
+        }
+    }
+
+    /// Zeroes `start..end` inside one block through the page cache.
+    pub(crate) fn zero_in_block(&mut self, id: InodeId, start: u64, end: u64) {
+        let block = align_down(start);
+        debug_assert!(end <= block + BLOCK);
+        let mut page = self.page_range(id, block, block + BLOCK);
+        page.overwrite(start - block, Content::zeros(end - start));
+        self.dirty_pages(id, block, page);
+        self.inode_mut(id).digest = None;
+    }
+
+    pub(crate) fn dirty_pages(&mut self, id: InodeId, start: u64, pages: Content) {
+        self.inode_mut(id).set_dirty(start, pages);
+        self.dirty_inodes.insert(id);
+    }
+
+    /// Drops the dirty pages behind `size` and zeroes the rest of its block where it is dirty.
+    fn truncate_pagecache(&mut self, id: InodeId, size: u64) {
+        self.inode_mut(id).take_dirty(align_up(size), u64::MAX);
+        let block = align_down(size);
+        if block != size && self.has_dirty(id, block, 1) {
+            let taken = self.inode_mut(id).take_dirty(block, block + BLOCK);
+            for (start, mut page) in taken {
+                page.overwrite(size - block, Content::zeros(block + BLOCK - size));
+                self.inode_mut(id).set_dirty(start, page);
+            }
+        }
+        if self.inode(id).dirty.is_empty() {
+            self.dirty_inodes.remove(&id);
+        }
+    }
+
+    /// Drops and trims the items behind `size` (`btrfs_truncate_inode_items`).
+    fn truncate_items(&mut self, id: InodeId, size: u64) {
+        self.drop_extents(id, align_up(size), u64::MAX);
+        let inode = self.inode_mut(id);
+        if let Some(FileExtent::Inline(content)) = inode.items.get_mut(&0)
+            && content.len() > size
+        {
+            if size == 0 {
+                inode.items.remove(&0);
+            } else {
+                content.truncate(size);
+            }
+        }
+    }
+}

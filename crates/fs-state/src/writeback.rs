@@ -1,0 +1,261 @@
+//! Writeback: how dirty pages become extents.
+//!
+//! A flush looks for dirty pages of a range; from the first it finds, it takes the whole contiguous
+//! delalloc behind it, even past the range (`find_lock_delalloc_range`, fs/btrfs/extent_io.c). What
+//! it takes is one extent, an inline item, or, where something was preallocated or COW is off, a
+//! mixture in which only the rest is COWed (`run_delalloc_range`, fs/btrfs/inode.c).
+
+use data::Content;
+
+use crate::{ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
+
+impl FsState {
+    /// Writes back the whole file and waits for its ordered extents.
+    pub fn flush(&mut self, id: InodeId) {
+        self.write_range(id, 0, u64::MAX);
+    }
+
+    /// Starts writeback of the whole mapping, as `filemap_flush`: ordered extents complete at once
+    /// here, some time later in a kernel.
+    pub fn filemap_flush(&mut self, id: InodeId) {
+        self.flush(id);
+    }
+
+    /// Writes back `start..start + len` and waits for the ordered extents that touch it
+    /// (`btrfs_wait_ordered_range`, fs/btrfs/ordered-data.c).
+    pub fn wait_ordered_range(&mut self, id: InodeId, start: u64, len: u64) {
+        if len > 0 {
+            self.write_range(id, start, start.saturating_add(len));
+        }
+    }
+
+    /// Returns whether a page of `start..start + len` is dirty.
+    pub fn has_dirty(&self, id: InodeId, start: u64, len: u64) -> bool {
+        let (from, to) = (align_down(start), align_up(start.saturating_add(len)));
+        let dirty = &self.inode(id).dirty;
+        dirty
+            .range(..to)
+            .next_back()
+            .is_some_and(|(&at, content)| at + content.len() > from && from < to)
+    }
+
+    fn write_range(&mut self, id: InodeId, start: u64, end: u64) {
+        if self.inode(id).dirty.is_empty() {
+            return;
+        }
+        let mut at = align_down(start);
+        while at < end {
+            let inode = self.inode(id);
+            let covering = inode.dirty.range(..=at).next_back();
+            let covering = covering.filter(|(key, content)| **key + content.len() > at);
+            let next = covering.or_else(|| inode.dirty.range(at..).next());
+            let Some((&key, content)) = next else { break };
+            if key >= end {
+                break;
+            }
+            let page = key.max(at);
+            let run_end =
+                (key + content.len()).min(page.saturating_add(self.behaviour.extent_len_max));
+            for (run_start, run) in self.inode_mut(id).take_dirty(page, run_end) {
+                self.run_delalloc_range(id, run_start, run);
+            }
+            at = run_end;
+        }
+        if self.inode(id).dirty.is_empty() {
+            self.dirty_inodes.remove(&id);
+        }
+    }
+
+    fn run_delalloc_range(&mut self, id: InodeId, start: u64, content: Content) {
+        let inode = self.inode(id);
+        if inode.is_nodatacow || inode.has_prealloc {
+            self.run_delalloc_nocow(id, start, &content);
+        } else {
+            self.cow_file_range(id, start, content, true);
+        }
+    }
+
+    /// Writes what can be written in place, COWs the stretches in between.
+    fn run_delalloc_nocow(&mut self, id: InodeId, start: u64, content: &Content) {
+        let end = start + content.len();
+        let may_inline = self.behaviour.inlines_nocow;
+        let mut cow_start = None;
+        let mut at = start;
+        while at < end {
+            let Some((key, item)) = self.inode(id).item_at_or_behind(at) else {
+                break;
+            };
+            if key >= end {
+                break;
+            }
+            if key > at {
+                cow_start.get_or_insert(at);
+                at = key;
+                continue;
+            }
+            let item_end = align_up(item.end(key));
+            let in_place = item
+                .slice()
+                .copied()
+                .filter(|slice| self.can_nocow(id, key, slice, at, end));
+            let Some(slice) = in_place else {
+                cow_start.get_or_insert(at);
+                at = item_end;
+                continue;
+            };
+            if let Some(from) = cow_start.take() {
+                self.cow_file_range(
+                    id,
+                    from,
+                    content.slice(from - start..at - start),
+                    may_inline,
+                );
+            }
+            let piece_end = item_end.min(end);
+            let piece = content.slice(at - start..piece_end - start);
+            self.write_in_place(id, key, slice, at, piece);
+            at = piece_end;
+        }
+        if at < end {
+            cow_start.get_or_insert(at);
+        }
+        if let Some(from) = cow_start {
+            self.cow_file_range(
+                id,
+                from,
+                content.slice(from - start..end - start),
+                may_inline,
+            );
+        }
+    }
+
+    /// Returns whether `at..end` of the item may be written in place (`can_nocow_file_extent`).
+    fn can_nocow(&self, id: InodeId, key: u64, slice: &ExtentSlice, at: u64, end: u64) -> bool {
+        let inode = self.inode(id);
+        if slice.kind == SliceKind::Written && !inode.is_nodatacow {
+            return false;
+        }
+        let last_snapshot = self.roots[inode.root.0 as usize].last_snapshot;
+        let extent = self.extents.get(slice.extent);
+        if slice.generation <= last_snapshot || extent.generation <= last_snapshot {
+            return false;
+        }
+        let from = slice.offset + (at - key);
+        let to = slice.offset + (end.min(key + slice.len) - key);
+        !extent.has_cross_ref(inode.root, inode.ino, slice.backref_offset(key))
+            && !extent.has_any_csum(from, to)
+    }
+
+    fn write_in_place(
+        &mut self,
+        id: InodeId,
+        key: u64,
+        slice: ExtentSlice,
+        at: u64,
+        content: Content,
+    ) {
+        let len = content.len();
+        let offset = slice.offset + (at - key);
+        self.extents.overwrite(slice.extent, offset, content);
+        if !self.inode(id).is_nodatasum {
+            self.extents.add_csums(slice.extent, offset, offset + len);
+        }
+        if slice.kind == SliceKind::Prealloc {
+            self.mark_extent_written(id, key, slice, at, at + len);
+        }
+    }
+
+    /// Turns `start..end` of a preallocated item into a written one and merges it with written
+    /// neighbours of the same extent (`btrfs_mark_extent_written`, fs/btrfs/file.c).
+    fn mark_extent_written(
+        &mut self,
+        id: InodeId,
+        key: u64,
+        slice: ExtentSlice,
+        start: u64,
+        end: u64,
+    ) {
+        let generation = self.transid;
+        let inode = self.inodes[id.0 as usize]
+            .as_deref_mut()
+            .expect("a live inode");
+        let (root, ino) = (inode.root, inode.ino);
+        let backref = slice.backref_offset(key);
+        inode.items.remove(&key);
+        let mut pieces = 0;
+        if key < start {
+            let head = slice.part(0, start - key);
+            inode.items.insert(key, FileExtent::Regular(head));
+            pieces += 1;
+        }
+        if end < key + slice.len {
+            let tail = slice.part(end - key, key + slice.len - end);
+            inode.items.insert(end, FileExtent::Regular(tail));
+            pieces += 1;
+        }
+        let mut written = slice.part(start - key, end - start);
+        written.kind = SliceKind::Written;
+        written.generation = generation;
+        let mut written_key = start;
+        let is_mergeable = |at: u64, item: &FileExtent| {
+            item.slice().is_some_and(|other| {
+                other.extent == written.extent
+                    && other.kind == SliceKind::Written
+                    && other.backref_offset(at) == backref
+            })
+        };
+        if let Some((&next, item)) = inode.items.range(end..).next()
+            && next == end
+            && is_mergeable(next, item)
+        {
+            written.len += item.end(next) - next;
+            inode.items.remove(&next);
+            pieces -= 1;
+        }
+        if let Some((&before, item)) = inode.items.range(..start).next_back()
+            && item.end(before) == start
+            && is_mergeable(before, item)
+        {
+            let before_len = start - before;
+            written.offset -= before_len;
+            written.len += before_len;
+            written_key = before;
+            inode.items.remove(&before);
+            pieces -= 1;
+        }
+        inode
+            .items
+            .insert(written_key, FileExtent::Regular(written));
+        for _ in 0..pieces {
+            self.extents.add_ref(written.extent, root, ino, backref);
+        }
+        for _ in pieces..0 {
+            self.extents.drop_ref(written.extent, root, ino, backref);
+        }
+    }
+
+    /// Writes `content` to a fresh extent, or inline if the whole file fits
+    /// (`cow_file_range`, `can_cow_file_range_inline`, fs/btrfs/inode.c).
+    fn cow_file_range(&mut self, id: InodeId, start: u64, content: Content, may_inline: bool) {
+        let end = start + content.len();
+        let size = self.inode(id).size;
+        let inline_len = size.min(end);
+        let fits = start == 0 && inline_len >= size && inline_len <= self.behaviour.max_inline;
+        if may_inline && fits {
+            self.drop_extents(id, 0, end);
+            let bytes = Box::new(content.slice(0..inline_len));
+            self.inode_mut(id)
+                .items
+                .insert(0, FileExtent::Inline(bytes));
+            return;
+        }
+        let len = content.len();
+        let extent = self.extents.allocate(content, self.transid);
+        if !self.inode(id).is_nodatasum {
+            self.extents.add_csums(extent, 0, len);
+        }
+        // The item goes in before the old ones are dropped in no order that anyone could see.
+        self.drop_extents(id, start, end);
+        self.insert_slice(id, start, self.whole_slice(extent, SliceKind::Written));
+    }
+}
