@@ -37,7 +37,10 @@ pub trait Backend {
             for probe in &exchange.probes {
                 observations.push(self.observe(probe)?);
             }
-            replies.push(Reply { answer, observations });
+            replies.push(Reply {
+                answer,
+                observations,
+            });
         }
         Ok(replies)
     }
@@ -72,7 +75,10 @@ pub struct Geometry {
 
 impl Default for Geometry {
     fn default() -> Geometry {
-        Geometry { device_bytes: 1 << 30, sector_bytes: 4096 }
+        Geometry {
+            device_bytes: 1 << 30,
+            sector_bytes: 4096,
+        }
     }
 }
 

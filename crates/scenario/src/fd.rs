@@ -78,12 +78,22 @@ impl Fd {
 
     /// Returns a descriptor opened with `access` on `name` through the first mount.
     pub fn with_access(name: Name, access: Access) -> Fd {
-        Fd { target: Target::Name(name), access, mount: Mount::First, has_high_bit: false }
+        Fd {
+            target: Target::Name(name),
+            access,
+            mount: Mount::First,
+            has_high_bit: false,
+        }
     }
 
     /// Returns a descriptor on something that has no name in the run's filesystem.
     pub fn special(target: Target) -> Fd {
-        Fd { target, access: Access::ReadWrite, mount: Mount::First, has_high_bit: false }
+        Fd {
+            target,
+            access: Access::ReadWrite,
+            mount: Mount::First,
+            has_high_bit: false,
+        }
     }
 
     /// Returns the name that the descriptor is open on, if it has one.

@@ -11,10 +11,15 @@ pub mod name;
 pub mod observation;
 pub mod op;
 pub mod outcome;
+pub mod text;
 
 pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply};
 pub use fd::{Access, Fd, Mount, Target};
 pub use name::Name;
 pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage};
-pub use op::{Attribute, Caller, CallMemory, CloneCall, DedupeCall, DedupeTarget, Op};
+pub use op::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, Op};
 pub use outcome::{Answer, CallEnd, Effect, ElementAnswer, Outcome};
+pub use text::{
+    Labels, Line, Notes, ParseError, Places, ResultBlock, Scenario, parse_op, protocol,
+    render_answer, render_observation, results_match,
+};

@@ -18,7 +18,9 @@ impl Name {
     pub fn new(text: &str) -> Option<Name> {
         let is_component = |part: &str| {
             !part.is_empty()
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
         let is_valid =
             text == "." || (text.len() <= NAME_LEN_MAX && text.split('/').all(is_component));
@@ -47,7 +49,11 @@ impl Name {
 
     /// Returns this name with `child` below it.
     pub fn join(&self, child: &Name) -> Name {
-        if self.is_top() { child.clone() } else { Name(Arc::from(format!("{self}/{child}"))) }
+        if self.is_top() {
+            child.clone()
+        } else {
+            Name(Arc::from(format!("{self}/{child}")))
+        }
     }
 }
 

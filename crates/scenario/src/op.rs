@@ -7,6 +7,10 @@ use crate::{Fd, Name};
 
 /// One operation. Offsets and lengths are bytes.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the words of the line, in bytes where numbers"
+)]
 pub enum Op {
     /// Creates an empty regular file with mode 0644 owned by root.
     File { name: Name, is_nocow: bool },
@@ -17,15 +21,28 @@ pub enum Op {
     /// Creates a subvolume.
     Subvol { name: Name },
     /// Snapshots the subvolume `source`; the source's dirty data is flushed by the kernel.
-    Snapshot { source: Name, target: Name, is_readonly: bool },
+    Snapshot {
+        source: Name,
+        target: Name,
+        is_readonly: bool,
+    },
     /// Removes a regular file or a fifo and closes every descriptor on it.
     Unlink { name: Name },
     /// One `pwrite(2)` through a read-write descriptor.
-    Write { name: Name, offset: u64, content: Content },
+    Write {
+        name: Name,
+        offset: u64,
+        content: Content,
+    },
     /// One `ftruncate(2)`.
     Truncate { name: Name, size: u64 },
     /// One `fallocate(2)`, with `FALLOC_FL_KEEP_SIZE` if `keeps_size`.
-    Fallocate { name: Name, offset: u64, len: u64, keeps_size: bool },
+    Fallocate {
+        name: Name,
+        offset: u64,
+        len: u64,
+        keeps_size: bool,
+    },
     /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`.
     Punch { name: Name, offset: u64, len: u64 },
     /// Writes back the file's dirty data and waits for its ordered extents, without a commit.
@@ -37,7 +54,11 @@ pub enum Op {
     /// Waits until the clock that stamps inodes has moved.
     Tick,
     /// Sets or clears an inode attribute, as `chattr(1)` does.
-    Chattr { name: Name, attribute: Attribute, is_set: bool },
+    Chattr {
+        name: Name,
+        attribute: Attribute,
+        is_set: bool,
+    },
     /// `fchmod(2)`; `mode` is the low twelve bits.
     Chmod { name: Name, mode: u16 },
     /// `fchown(2)` of owner and group.
@@ -156,7 +177,11 @@ impl DedupeCall {
             source,
             source_offset,
             len,
-            targets: vec![DedupeTarget { fd: target, offset, reserved: 0 }],
+            targets: vec![DedupeTarget {
+                fd: target,
+                offset,
+                reserved: 0,
+            }],
             count: None,
             reserved1: 0,
             reserved2: 0,
@@ -167,7 +192,8 @@ impl DedupeCall {
 
     /// Returns the `dest_count` that is sent.
     pub fn dest_count(&self) -> u16 {
-        self.count.unwrap_or(u16::try_from(self.targets.len()).unwrap_or(u16::MAX))
+        self.count
+            .unwrap_or(u16::try_from(self.targets.len()).unwrap_or(u16::MAX))
     }
 }
 
@@ -200,7 +226,12 @@ impl Op {
                 add(target);
             }
             Op::Sync | Op::Tick => {}
-            Op::Clone(call) => call.source.name().into_iter().chain(call.target.name()).for_each(add),
+            Op::Clone(call) => call
+                .source
+                .name()
+                .into_iter()
+                .chain(call.target.name())
+                .for_each(add),
             Op::Dedupe(call) => call
                 .source
                 .name()

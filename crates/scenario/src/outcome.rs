@@ -77,7 +77,12 @@ pub struct Effect {
 impl Answer {
     /// Returns an answer without notes.
     pub fn plain(outcome: Outcome) -> Answer {
-        Answer { outcome, rules: Vec::new(), complaints: Vec::new(), effect: Effect::default() }
+        Answer {
+            outcome,
+            rules: Vec::new(),
+            complaints: Vec::new(),
+            effect: Effect::default(),
+        }
     }
 }
 

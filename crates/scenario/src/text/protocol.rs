@@ -1,0 +1,392 @@
+//! Batches of operations and their answers as text, exactly: what is printed here is read back
+//! equal, reply bytes and raw storage included.
+//!
+//! An exchange is the line of its operation and an indented line `observe A` or
+//! `observe A delalloc=16k` for each probe. A reply is its result lines and a line `end`. Replies
+//! do not repeat names: where a scenario has the name or descriptor they have `*`, and the
+//! exchanges tell which is meant. The kernel of a guest can die in the middle of a reply:
+//! [`complete`] returns what came before.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::iter::Peekable;
+
+use super::answer::{self, CallText, ElementText, LogText, Times};
+use super::content::{parse_hex, print_hex};
+use super::cursor::Cursor;
+use super::error::{Found, ParseError};
+use super::observe::{self, Places};
+use super::op_parse::{self, Budget};
+use super::scenario::{check_line, check_nr_lines};
+use super::size::Size;
+use super::{ELEMENTS_IN_TEXT_MAX, ELEMENTS_MAX};
+use crate::{Answer, CallEnd, Effect, ElementAnswer, Exchange, Observation, Outcome, Probe, Reply};
+
+/// Longest line of a batch, in bytes: 4 MiB of reply bytes or of literal data fit.
+pub const LINE_LEN_MAX: usize = 16 << 20;
+
+/// The line behind each reply.
+const END: &str = "end";
+
+/// The words for what a dedupe did below the surface, in the order of printing.
+const EFFECTS: [&str; 3] = ["moved-reference", "met-dirty-pages", "cut-extent"];
+
+/// Returns a batch as text.
+pub fn print_exchanges(exchanges: &[Exchange]) -> String {
+    let mut text = String::with_capacity(64 * exchanges.len());
+    let printed = exchanges
+        .iter()
+        .try_for_each(|exchange| print_exchange(&mut text, exchange));
+    debug_assert!(printed.is_ok(), "a string takes everything");
+    text
+}
+
+fn print_exchange(text: &mut String, exchange: &Exchange) -> fmt::Result {
+    writeln!(text, "{}", exchange.op)?;
+    for Probe {
+        name,
+        delalloc_hint,
+    } in &exchange.probes
+    {
+        write!(text, "  observe {name}")?;
+        if let Some(bytes) = delalloc_hint {
+            write!(text, " delalloc={}", Size(*bytes))?;
+        }
+        text.push('\n');
+    }
+    Ok(())
+}
+
+/// Returns the batch that a text is. Empty lines and comments are passed over.
+pub fn parse_exchanges(text: &str) -> Result<Vec<Exchange>, ParseError> {
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    let mut budget = Budget(ELEMENTS_IN_TEXT_MAX);
+    for line in numbered(text) {
+        let (number, line) = line?;
+        let mut cursor = Cursor::new(number, line);
+        match cursor.peek() {
+            None => continue,
+            Some(word) if word.text.starts_with('#') => continue,
+            Some(word) if word.at == 0 => {
+                let op = op_parse::parse(&mut cursor, &mut budget)?;
+                exchanges.push(Exchange {
+                    op,
+                    probes: Vec::new(),
+                });
+            }
+            Some(word) => {
+                let probe = parse_probe(&mut cursor)?;
+                let Some(exchange) = exchanges.last_mut() else {
+                    return Err(cursor.wrong(word, "an operation before what is observed"));
+                };
+                exchange.probes.push(probe);
+            }
+        }
+    }
+    Ok(exchanges)
+}
+
+fn parse_probe(cursor: &mut Cursor<'_>) -> Result<Probe, ParseError> {
+    cursor.literal("observe", "observe")?;
+    let name = op_parse::name(cursor)?;
+    let mut delalloc_hint = None;
+    if cursor.peek().is_some() {
+        let read = |word: &str| Size::parse(word.strip_prefix("delalloc=")?);
+        delalloc_hint = Some(cursor.read("delalloc=SIZE or the end of the line", read)?);
+    }
+    cursor.end()?;
+    Ok(Probe {
+        name,
+        delalloc_hint,
+    })
+}
+
+/// Returns replies as text.
+pub fn print_replies(replies: &[Reply]) -> String {
+    let mut text = String::with_capacity(256 * replies.len());
+    for reply in replies {
+        let printed = print_reply(&mut text, reply);
+        debug_assert!(printed.is_ok(), "a string takes everything");
+    }
+    text
+}
+
+fn print_reply(text: &mut String, reply: &Reply) -> fmt::Result {
+    let Answer {
+        outcome,
+        rules,
+        complaints,
+        effect,
+    } = &reply.answer;
+    writeln!(text, "  = {}", CallText(outcome))?;
+    if let Outcome::Dedupe {
+        elements, bytes, ..
+    } = outcome
+    {
+        for run in elements.chunk_by(|one, next| one == next) {
+            writeln!(text, "  = * {}{}", ElementText(&run[0]), Times(run.len()))?;
+        }
+        text.push_str("  = bytes ");
+        print_hex(text, bytes)?;
+        text.push('\n');
+    }
+    if !rules.is_empty() {
+        text.push_str("  = rules");
+        rules
+            .iter()
+            .try_for_each(|rule| write!(text, " {}", rule.as_deref().unwrap_or("*")))?;
+        text.push('\n');
+    }
+    if *effect != Effect::default() {
+        text.push_str("  = effect");
+        let is_set = [
+            effect.moved_reference,
+            effect.met_dirty_pages,
+            effect.cut_extent,
+        ];
+        for (word, _) in EFFECTS.iter().zip(is_set).filter(|(_, is_set)| *is_set) {
+            write!(text, " {word}")?;
+        }
+        text.push('\n');
+    }
+    complaints
+        .iter()
+        .try_for_each(|line| writeln!(text, "  = log {}", LogText(line)))?;
+    for observation in &reply.observations {
+        for line in observe::render("*", observation, Places::Raw) {
+            writeln!(text, "  = {line}")?;
+        }
+    }
+    writeln!(text, "{END}")
+}
+
+/// Returns the part of a text of replies that is complete, and how many replies it has.
+pub fn complete(text: &str) -> (&str, usize) {
+    let mut len = 0;
+    let mut nr_replies = 0;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        if line == "end\n" {
+            len = at;
+            nr_replies += 1;
+        }
+    }
+    (&text[..len], nr_replies)
+}
+
+/// Returns the replies to `exchanges`, one for each, that a text is.
+pub fn parse_replies(text: &str, exchanges: &[Exchange]) -> Result<Vec<Reply>, ParseError> {
+    let mut lines = numbered(text).peekable();
+    let mut budget = Budget(ELEMENTS_IN_TEXT_MAX);
+    let mut replies = Vec::with_capacity(exchanges.len());
+    for exchange in exchanges {
+        let draft = parse_reply(&mut lines, &mut budget, text)?;
+        replies.push(draft.finish(exchange)?);
+    }
+    match lines.next().transpose()? {
+        None => Ok(replies),
+        Some((number, line)) => {
+            let expected = format!("no more than {} replies", exchanges.len());
+            Err(Cursor::new(number, line).error_at(0, expected, Found::word(line)))
+        }
+    }
+}
+
+/// A reply read so far.
+struct Draft {
+    call: Option<Outcome>,
+    elements: Vec<ElementAnswer>,
+    bytes: Option<Vec<u8>>,
+    rules: Vec<Option<Cow<'static, str>>>,
+    complaints: Vec<String>,
+    effect: Effect,
+    observations: Vec<Observation>,
+    /// The number of its last line.
+    number: usize,
+}
+
+/// Reads one reply up to its `end`.
+fn parse_reply<'a>(
+    lines: &mut Peekable<impl Iterator<Item = Result<(usize, &'a str), ParseError>>>,
+    budget: &mut Budget,
+    text: &str,
+) -> Result<Draft, ParseError> {
+    let mut draft = Draft {
+        call: None,
+        elements: Vec::new(),
+        bytes: None,
+        rules: Vec::new(),
+        complaints: Vec::new(),
+        effect: Effect::default(),
+        observations: Vec::new(),
+        number: 0,
+    };
+    loop {
+        let Some(line) = lines.next() else {
+            return Err(ParseError {
+                line: text.lines().count() + 1,
+                column: 1,
+                expected: format!("result lines and \"{END}\"").into(),
+                found: Found::EndOfText,
+            });
+        };
+        let (number, line) = line?;
+        draft.number = number;
+        if line == END {
+            return Ok(draft);
+        }
+        draft.line(&mut Cursor::new(number, line), budget)?;
+    }
+}
+
+impl Draft {
+    fn line(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), ParseError> {
+        cursor.literal("=", "a result line (\"  = ...\") or \"end\"")?;
+        let Some(word) = cursor.peek() else {
+            return Err(cursor.missing("a result"));
+        };
+        match word.text {
+            "*" => {
+                cursor.pass(word);
+                self.starred(cursor, budget)
+            }
+            "bytes" if self.bytes.is_none() => {
+                cursor.pass(word);
+                let digits = cursor.next();
+                let bytes = digits.map_or(Some(Vec::new()), |digits| parse_hex(digits.text));
+                let expected = "pairs of hexadecimal digits";
+                self.bytes = Some(bytes.ok_or_else(|| cursor.wrong(word, expected))?);
+                cursor.end()
+            }
+            "rules" => {
+                cursor.pass(word);
+                while let Some(word) = cursor.next() {
+                    let rule = (word.text != "*").then(|| Cow::Owned(word.text.to_owned()));
+                    self.rules.push(rule);
+                }
+                Ok(())
+            }
+            "effect" => {
+                cursor.pass(word);
+                self.effect(cursor)
+            }
+            "log" => {
+                cursor.pass(word);
+                self.complaints.push(answer::parse_log(cursor.rest()));
+                Ok(())
+            }
+            _ if self.call.is_none() => {
+                self.call = Some(answer::parse_call(cursor)?);
+                cursor.end()
+            }
+            _ => Err(cursor.wrong(word, "one of *, bytes (once), rules, effect, log")),
+        }
+    }
+
+    /// Reads what a dedupe did below the surface.
+    fn effect(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+        while let Some(word) = cursor.next() {
+            match EFFECTS.iter().position(|effect| *effect == word.text) {
+                Some(0) => self.effect.moved_reference = true,
+                Some(1) => self.effect.met_dirty_pages = true,
+                Some(_) => self.effect.cut_extent = true,
+                None => return Err(cursor.wrong(word, format!("one of {}", EFFECTS.join(", ")))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a line about an element or a file, behind its `*`.
+    fn starred(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), ParseError> {
+        let Some(word) = cursor.peek() else {
+            return Err(cursor.missing("an element's answer or an observation"));
+        };
+        if answer::is_element(word.text) {
+            let element = answer::parse_element(cursor)?;
+            let nr_repeats = op_parse::parse_repeat(cursor)?;
+            let nr_elements = self.elements.len() + nr_repeats;
+            if ELEMENTS_MAX < nr_elements || budget.0 < nr_repeats {
+                let expected = format!("at most {ELEMENTS_MAX} elements");
+                return Err(cursor.error_at(word.at, expected, Found::Excess("more".into())));
+            }
+            budget.0 -= nr_repeats;
+            self.elements.resize(nr_elements, element);
+        } else if observe::is_range(word.text) {
+            let run = observe::parse_run(cursor)?;
+            match self.observations.last_mut() {
+                Some(Observation::File { map, .. }) => map.push(run),
+                _ => return Err(cursor.wrong(word, "a file before the runs of its map")),
+            }
+        } else {
+            self.observations.push(observe::parse_head(cursor)?);
+        }
+        cursor.end()
+    }
+
+    /// Returns the reply, if it has all that an answer to `exchange` needs.
+    fn finish(self, exchange: &Exchange) -> Result<Reply, ParseError> {
+        let Draft {
+            call,
+            elements,
+            bytes,
+            rules,
+            complaints,
+            effect,
+            observations,
+            number,
+        } = self;
+        let wrong = |expected: String, found: String| ParseError {
+            line: number,
+            column: 1,
+            expected: expected.into(),
+            found: Found::Excess(found.into()),
+        };
+        let outcome = match (call, bytes) {
+            (Some(call), None) if elements.is_empty() => call,
+            (Some(Outcome::Done), Some(bytes)) => Outcome::Dedupe {
+                end: CallEnd::Returned,
+                elements,
+                bytes,
+            },
+            (Some(Outcome::Failed(errno)), Some(bytes)) => Outcome::Dedupe {
+                end: CallEnd::Failed(errno),
+                elements,
+                bytes,
+            },
+            (call, _) => {
+                let expected =
+                    "what the call answered; for a dedupe ok or an errno, elements, bytes";
+                let found = match call {
+                    None => "no such line".to_owned(),
+                    Some(call) => format!("\"{}\" and other lines than that", CallText(&call)),
+                };
+                return Err(wrong(expected.to_owned(), found));
+            }
+        };
+        if observations.len() != exchange.probes.len() {
+            let expected = format!("{} observations", exchange.probes.len());
+            return Err(wrong(expected, observations.len().to_string()));
+        }
+        let answer = Answer {
+            outcome,
+            rules,
+            complaints,
+            effect,
+        };
+        Ok(Reply {
+            answer,
+            observations,
+        })
+    }
+}
+
+/// Returns the lines with their numbers, as long as both are within bounds.
+fn numbered(text: &str) -> impl Iterator<Item = Result<(usize, &str), ParseError>> {
+    text.lines().enumerate().map(|(idx, line)| {
+        let number = idx + 1;
+        check_nr_lines(number)?;
+        check_line(number, line, LINE_LEN_MAX)?;
+        Ok((number, line))
+    })
+}

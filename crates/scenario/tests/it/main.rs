@@ -1,0 +1,7 @@
+//! The text of scenarios from outside: laws over arbitrary values, and examples.
+
+mod arbitrary;
+mod errors;
+mod examples;
+mod laws;
+mod results;
