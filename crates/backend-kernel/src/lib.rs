@@ -1,1 +1,74 @@
-//! Placeholder.
+//! The running kernel as a backend: [`Mount`] on a btrfs that it makes on a loop device, or in a
+//! directory of the user's; [`Session`], the same without time limits and without making anything;
+//! [`same`], one raw call for the command line.
+//!
+//! This crate acts and looks. It does not know what any operation should do: it must not depend on
+//! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
+//! `ioctl.rs`, `mmap.rs` and `process.rs`.
+//!
+//! # Where it works
+//!
+//! [`Mount::loopback`] puts its image in `$TMPDIR` if that is set, else in `/dev/shm` if twice its
+//! size is free there and four times its size of memory, else in the system's folder for temporary
+//! files. Mounts are made in a mount namespace of one thread, so that they vanish with the process,
+//! however it ends; the image is unlinked once it is attached. What a killed process can leave is
+//! an empty folder `xsame-mount-PID-…`, removed by the next start or by [`remove_leftovers`].
+#![deny(unsafe_code)]
+
+mod calls;
+mod descriptors;
+mod directory;
+mod ioctl;
+mod leftovers;
+mod log;
+mod loopback;
+mod map;
+mod memory;
+mod mmap;
+mod mount;
+mod observe;
+mod operations;
+mod place;
+mod process;
+pub mod same;
+mod session;
+mod tree;
+mod watchdog;
+
+use scenario::BackendError;
+use uapi::Errno;
+
+pub use leftovers::{cleanup_all, remove_leftovers};
+pub use mount::{LoopbackOptions, Mount};
+pub use place::Place;
+pub use session::Session;
+
+/// Returns the errno as the language names it.
+fn errno_of(errno: rustix::io::Errno) -> Errno {
+    Errno::new(errno.raw_os_error()).unwrap_or(Errno::EIO)
+}
+
+/// Returns the error for a failed system call of the harness itself.
+fn system(action: impl Into<String>, errno: rustix::io::Errno) -> BackendError {
+    BackendError::System {
+        action: action.into(),
+        source: errno.into(),
+    }
+}
+
+/// Returns the error for a failed ioctl of the harness itself.
+fn system_errno(action: &str, errno: Errno) -> BackendError {
+    let source = std::io::Error::from_raw_os_error(errno.raw());
+    BackendError::System {
+        action: action.to_owned(),
+        source,
+    }
+}
+
+/// Returns the error for something that must be there and is not.
+fn missing(what: impl Into<String>, remedy: &str) -> BackendError {
+    BackendError::Missing {
+        what: what.into(),
+        remedy: remedy.to_owned(),
+    }
+}

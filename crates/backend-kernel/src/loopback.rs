@@ -1,0 +1,291 @@
+//! A btrfs of our own: [`Loopback`], a sparse image on a loop device that detaches itself, mounted
+//! three times in a folder that is removed with it.
+//!
+//! It does not know what happens on the filesystem. The image is unlinked as soon as it is
+//! attached, so that even a killed process leaves no data behind.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::{Mode, OFlags, open, statvfs};
+use rustix::io::Errno as Io;
+use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
+use scenario::{BackendError, Geometry};
+use uapi::Errno;
+
+use crate::leftovers::{Folder, MOUNT_POINTS, SHM, unmount_now_or_later};
+use crate::place::Place;
+use crate::{ioctl, missing, system, system_errno};
+
+/// Every option that changes what is observed, so that neither device nor distribution decides.
+const OPTIONS: &std::ffi::CStr =
+    c"nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048,datacow,datasum";
+/// How often another process may snatch the free loop device away.
+const NR_ATTEMPTS_MAX: u32 = 50;
+/// Where `mkfs.btrfs` lies if it is not in the path.
+const MKFS_PATHS: [&str; 3] = ["mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs"];
+const NEEDS_ROOT: &str =
+    "run as root with CAP_SYS_ADMIN, or use the uml backend, or mount=DIR with a folder on btrfs";
+
+/// A mounted image.
+#[derive(Debug)]
+pub(crate) struct Loopback {
+    geometry: Geometry,
+    nr_images: u32,
+    keeps_image: bool,
+    is_mounted: bool,
+    device: Option<String>,
+    folder: Folder,
+}
+
+impl Loopback {
+    /// Makes an image of this geometry in `parent` (or in a place with room for it) and mounts it
+    /// in the calling thread's mount namespace.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        parent: Option<&Path>,
+        keeps_image: bool,
+    ) -> Result<Loopback, BackendError> {
+        let parent = match parent {
+            Some(parent) => parent.to_owned(),
+            None => roomy_parent(geometry.device_bytes)?,
+        };
+        let mut loopback = Loopback {
+            geometry: geometry.clone(),
+            nr_images: 0,
+            keeps_image,
+            is_mounted: false,
+            device: None,
+            folder: Folder::work(&parent)?,
+        };
+        loopback.make()?;
+        Ok(loopback)
+    }
+
+    /// Replaces the filesystem by a fresh one of this geometry. Nothing may be open on it.
+    pub(crate) fn renew(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
+        self.unmount();
+        self.geometry = geometry.clone();
+        self.make()
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Returns the folder of the filesystem through its three mounts.
+    pub(crate) fn place(&self) -> Place {
+        let [first, second, readonly] = self.mount_points();
+        Place {
+            first,
+            second: Some(second),
+            readonly: Some(readonly),
+            device: self.device.clone(),
+        }
+    }
+
+    fn mount_points(&self) -> [PathBuf; 3] {
+        MOUNT_POINTS.map(|name| self.folder.path().join(name))
+    }
+
+    fn make(&mut self) -> Result<(), BackendError> {
+        self.nr_images += 1;
+        let path = self.folder.path().join(format!("image-{}", self.nr_images));
+        let image = create_image(&path, self.geometry.device_bytes)?;
+        make_filesystem(&path, &self.geometry)?;
+        let (number, device) = attach(&image, &path)?;
+        if !self.keeps_image {
+            fs::remove_file(&path).map_err(|source| BackendError::System {
+                action: format!("unlink the image {}", path.display()),
+                source,
+            })?;
+        }
+        self.device = Some(format!("loop{number}"));
+        self.mount(number)?;
+        // From here on the mount alone holds the device.
+        drop(device);
+        Ok(())
+    }
+
+    fn mount(&mut self, number: u32) -> Result<(), BackendError> {
+        for point in self.mount_points() {
+            if let Err(source) = fs::create_dir(&point)
+                && source.kind() != std::io::ErrorKind::AlreadyExists
+            {
+                let action = format!("make the mount point {}", point.display());
+                return Err(BackendError::System { action, source });
+            }
+        }
+        let [first, second, readonly] = self.mount_points();
+        let device = format!("/dev/loop{number}");
+        mount(&device, &first, "btrfs", MountFlags::NOATIME, OPTIONS)
+            .map_err(|errno| mount_error(&device, &first, errno))?;
+        self.is_mounted = true;
+        bind(&first, &second)?;
+        bind_readonly(&first, &readonly)
+    }
+
+    fn unmount(&mut self) {
+        if std::mem::take(&mut self.is_mounted) {
+            for point in self.mount_points().iter().rev() {
+                unmount_now_or_later(point);
+            }
+        }
+        self.device = None;
+    }
+}
+
+impl Drop for Loopback {
+    fn drop(&mut self) {
+        self.unmount();
+        if self.keeps_image {
+            let image = self.folder.path().join(format!("image-{}", self.nr_images));
+            let kept = self.folder.path().with_extension("img");
+            let _ = fs::rename(image, kept);
+        }
+    }
+}
+
+/// Mounts what is at `source` at `target` too.
+pub(crate) fn bind(source: &Path, target: &Path) -> Result<(), BackendError> {
+    mount_bind(source, target).map_err(|errno| mount_error("a bind mount", target, errno))
+}
+
+/// Mounts what is at `source` at `target` too, read-only.
+pub(crate) fn bind_readonly(source: &Path, target: &Path) -> Result<(), BackendError> {
+    bind(source, target)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOATIME;
+    mount_remount(target, flags, c"")
+        .map_err(|errno| mount_error("a read-only bind mount", target, errno))
+}
+
+/// Returns a folder with room for an image: `$TMPDIR` if it is set, else `/dev/shm` if that much
+/// memory can be spared twice, else the system's folder for temporary files.
+fn roomy_parent(device_bytes: u64) -> Result<PathBuf, BackendError> {
+    let available =
+        |path: &Path| statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let (shm, temporary) = (PathBuf::from(SHM), std::env::temp_dir());
+    let is_chosen = std::env::var_os("TMPDIR").is_some();
+    let memory = crate::memory::available_bytes().unwrap_or(0);
+    let twice = device_bytes.saturating_mul(2);
+    if !is_chosen && twice <= available(&shm) && twice.saturating_mul(2) <= memory {
+        return Ok(shm);
+    }
+    let room = available(&temporary);
+    if room < device_bytes {
+        return Err(missing(
+            format!(
+                "an image of {device_bytes} bytes has no room: {} has {room}, {SHM} has {} (twice \
+                 the size is asked of it, four times of free memory, which is {memory})",
+                temporary.display(),
+                available(&shm),
+            ),
+            "free some space, or set TMPDIR to a folder that has it",
+        ));
+    }
+    Ok(temporary)
+}
+
+fn create_image(path: &Path, device_bytes: u64) -> Result<OwnedFd, BackendError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    open(path, flags, Mode::from_raw_mode(0o600))
+        .and_then(|image| rustix::fs::ftruncate(&image, device_bytes).map(|()| image))
+        .map_err(|errno| system(format!("create the image {}", path.display()), errno))
+}
+
+fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendError> {
+    for program in MKFS_PATHS {
+        let output = Command::new(program)
+            .args([
+                "-q",
+                "-f",
+                "-m",
+                "single",
+                "-s",
+                &geometry.sector_bytes.to_string(),
+            ])
+            .arg(path)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let action = format!(
+                    "make a btrfs of {} bytes with sectors of {}: {program} says: {}",
+                    geometry.device_bytes,
+                    geometry.sector_bytes,
+                    said.trim(),
+                );
+                let source = std::io::Error::other(output.status.to_string());
+                return Err(BackendError::System { action, source });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(BackendError::System {
+                    action: format!("run {program}"),
+                    source,
+                });
+            }
+        }
+    }
+    Err(missing(
+        "mkfs.btrfs is neither in the path nor in /usr/sbin",
+        "install the package btrfs-progs, or use the uml backend, which needs none",
+    ))
+}
+
+/// Attaches the image to a free loop device; returns its number and it, open.
+fn attach(image: &OwnedFd, path: &Path) -> Result<(u32, OwnedFd), BackendError> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let control = open("/dev/loop-control", flags, Mode::empty()).map_err(|errno| {
+        let remedy = match errno {
+            Io::NOENT | Io::NODEV | Io::NXIO => {
+                "load the module: modprobe loop; or use the uml backend"
+            }
+            _ => NEEDS_ROOT,
+        };
+        missing(
+            format!("there is no loop device: /dev/loop-control: {errno}"),
+            remedy,
+        )
+    })?;
+    for _ in 0..NR_ATTEMPTS_MAX {
+        let number = ioctl::free_loop_device(&control).map_err(|errno| {
+            missing(format!("there is no free loop device: {errno}"), NEEDS_ROOT)
+        })?;
+        let device = open(format!("/dev/loop{number}"), flags, Mode::empty()).map_err(|errno| {
+            missing(
+                format!("the loop device /dev/loop{number} cannot be opened: {errno}"),
+                &format!("give it a node: mknod /dev/loop{number} b 7 {number}; {NEEDS_ROOT}"),
+            )
+        })?;
+        match ioctl::attach_loop(&device, image) {
+            Ok(()) => return Ok((number, device)),
+            Err(Errno::EBUSY) => std::thread::yield_now(),
+            Err(errno) => {
+                let action = format!("attach {} to /dev/loop{number}", path.display());
+                return Err(system_errno(&action, errno));
+            }
+        }
+    }
+    Err(missing(
+        format!("{NR_ATTEMPTS_MAX} times another process took the free loop device"),
+        "try again, or detach unused ones: losetup -D",
+    ))
+}
+
+fn mount_error(what: &str, point: &Path, errno: Io) -> BackendError {
+    match errno {
+        Io::NODEV => missing(
+            "this kernel has no btrfs (it is not in /proc/filesystems)",
+            "load it: modprobe btrfs; or use the uml backend, whose kernel has it",
+        ),
+        Io::PERM | Io::ACCESS => missing(
+            format!("{what} may not be mounted at {}: {errno}", point.display()),
+            NEEDS_ROOT,
+        ),
+        errno => system(format!("mount {what} at {}", point.display()), errno),
+    }
+}

@@ -1,0 +1,259 @@
+//! The running kernel asked in place: [`Session`] carries operations out on the calling thread.
+//!
+//! It knows a [`Place`], not how that came to be mounted, and it has no time limit: if the kernel
+//! hangs, so does the caller. [`crate::Mount`] adds both; an agent inside a guest uses it as it is.
+
+use std::time::Duration;
+
+use rustix::fs::Mode;
+use scenario::{
+    Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Name, Observation, Op, Probe,
+    Reply,
+};
+use uapi::Errno;
+
+use crate::calls::CallBuffers;
+use crate::descriptors::Descriptors;
+use crate::log::KernelLog;
+use crate::observe::Observer;
+use crate::place::{Place, Tops, open_directory};
+use crate::{errno_of, ioctl, process, same, system, tree};
+
+/// From this release on, stamps tell every change (multigrain timestamps).
+const FINE_TIMES_SINCE: uapi::Release = uapi::Release::new(6, 13, 0);
+/// How often a reset waits for a commit, so that the space of deleted runs comes back.
+const NR_RESETS_PER_SYNC: u64 = 32;
+
+/// A run of operations on the running kernel, in a subvolume of its own.
+#[derive(Debug)]
+pub struct Session {
+    place: Place,
+    nr_resets: u64,
+    run: Option<Run>,
+    pub(crate) buffers: CallBuffers,
+    observer: Observer,
+    log: KernelLog,
+}
+
+/// What belongs to one run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The name of the run's subvolume in the place.
+    top_name: String,
+    pub(crate) tops: Tops,
+    pub(crate) fds: Descriptors,
+    /// Subvolumes and snapshots in the order of their making.
+    pub(crate) subvolumes: Vec<Name>,
+}
+
+impl Session {
+    /// Returns a session in `place`, before its first run.
+    pub fn new(place: Place) -> Session {
+        let log = KernelLog::open(place.device.clone());
+        Session {
+            place,
+            nr_resets: 0,
+            run: None,
+            buffers: CallBuffers::default(),
+            observer: Observer::new(),
+            log,
+        }
+    }
+
+    /// Returns whether the kernel's log can be read, so that complaints are seen.
+    pub fn sees_kernel_log(&self) -> bool {
+        self.log.is_readable()
+    }
+
+    /// Carries out one operation and then looks at what the exchange asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] if the harness could not ask; errnos are outcomes.
+    pub fn exchange(&mut self, exchange: &Exchange) -> Result<Reply, BackendError> {
+        let answer = self.apply(&exchange.op)?;
+        let mut observations = Vec::with_capacity(exchange.probes.len());
+        for probe in &exchange.probes {
+            observations.push(self.observe(probe)?);
+        }
+        Ok(Reply {
+            answer,
+            observations,
+        })
+    }
+
+    /// Ends the run, so that nothing is open in the place.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::System`] if something of it cannot be deleted; it is closed in any case.
+    pub(crate) fn leave(&mut self) -> Result<(), BackendError> {
+        self.end_run()
+    }
+
+    /// Ends the run: closes everything and deletes its subvolume with all that is nested in it.
+    fn end_run(&mut self) -> Result<(), BackendError> {
+        self.observer.forget_all();
+        let Some(run) = self.run.take() else {
+            return Ok(());
+        };
+        let Run {
+            top_name,
+            tops,
+            fds,
+            subvolumes,
+        } = run;
+        // A deleted subvolume with an open descriptor in it is never cleaned.
+        drop(fds);
+        drop(tops);
+        let parent = open_directory(&self.place.first)?;
+        let top = self.place.first.join(&top_name);
+        for name in subvolumes.iter().rev() {
+            let path = top.join(name.as_str());
+            let (Some(folder), Some(last)) = (path.parent(), path.file_name()) else {
+                continue;
+            };
+            if let (Ok(folder), Some(last)) = (open_directory(folder), last.to_str()) {
+                // What resists (an immutable directory) is left to the slow way below.
+                let _ = ioctl::destroy_subvolume(&folder, last);
+            }
+        }
+        match ioctl::destroy_subvolume(&parent, &top_name) {
+            Ok(()) => Ok(()),
+            Err(_) => tree::remove(&parent, &top_name).map_err(|errno| {
+                system(format!("delete the run's folder {}", top.display()), errno)
+            }),
+        }
+    }
+
+    fn begin_run(&mut self) -> Result<(), BackendError> {
+        self.nr_resets += 1;
+        let top_name = format!("run-{}", self.nr_resets);
+        let parent = open_directory(&self.place.first)?;
+        if self.nr_resets.is_multiple_of(NR_RESETS_PER_SYNC) {
+            ioctl::sync_filesystem(&parent)
+                .map_err(|errno| crate::system_errno("commit the filesystem", errno))?;
+        }
+        ioctl::create_subvolume(&parent, &top_name).map_err(|errno| {
+            let folder = self.place.first.display();
+            crate::system_errno(
+                &format!("create the subvolume {top_name} in {folder}"),
+                errno,
+            )
+        })?;
+        let tops = Tops::open(&self.place, &top_name)?;
+        // The mode of a model's top, whatever the umask of the caller.
+        rustix::fs::fchmod(tops.first(), Mode::from_raw_mode(0o755))
+            .map_err(|errno| system("set the mode of the run's folder", errno))?;
+        let fds = Descriptors::default();
+        self.run = Some(Run {
+            top_name,
+            tops,
+            fds,
+            subvolumes: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Returns the run, which there is after a reset.
+    pub(crate) fn run_mut(&mut self) -> Result<(&mut Run, &mut CallBuffers), BackendError> {
+        match &mut self.run {
+            Some(run) => Ok((run, &mut self.buffers)),
+            None => Err(BackendError::Channel(
+                "the backend was asked before its reset".into(),
+            )),
+        }
+    }
+
+    /// Forgets what was known of `name`, which is no more.
+    pub(crate) fn forget(&mut self, name: &Name) {
+        self.observer.forget(name);
+    }
+}
+
+impl Backend for Session {
+    fn name(&self) -> String {
+        format!(
+            "mount {}",
+            same::kernel_release().map_or_else(String::new, |r| r.to_string())
+        )
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities()
+    }
+
+    /// Starts a run in a fresh subvolume; the geometry is that of the place, whatever is asked.
+    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
+        self.end_run()?;
+        self.begin_run()?;
+        // What the log said of earlier runs is not this one's.
+        drop(self.log.complaints());
+        Ok(())
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<Answer, BackendError> {
+        let outcome = self.carry_out(op)?;
+        let complaints = self.log.complaints();
+        Ok(Answer {
+            complaints,
+            ..Answer::plain(outcome)
+        })
+    }
+
+    fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
+        let Some(run) = &mut self.run else {
+            return Err(BackendError::Channel(
+                "the backend was asked before its reset".into(),
+            ));
+        };
+        self.observer.observe(&mut run.fds, &run.tops, probe)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Nobody is left to tell; the next start removes what is left.
+        let _ = self.end_run();
+    }
+}
+
+/// Returns what the running kernel can do for this process.
+pub(crate) fn capabilities() -> Capabilities {
+    let release = same::kernel_release();
+    Capabilities {
+        release,
+        has_extents: true,
+        has_fine_times: release.is_some_and(|release| FINE_TIMES_SINCE <= release),
+        tick: tick(),
+        is_root: process::is_root(),
+        batch_max: 1024,
+        is_real: true,
+    }
+}
+
+/// Returns the grain of the coarse clock, which stamps inodes.
+fn tick() -> Duration {
+    let resolution = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
+    Duration::new(
+        u64::try_from(resolution.tv_sec).unwrap_or(0),
+        u32::try_from(resolution.tv_nsec).unwrap_or(10_000_000),
+    )
+}
+
+/// Returns the parent of `name` and its last component; the top has no parent.
+pub(crate) fn split(name: &Name) -> Option<(&str, &str)> {
+    if name.is_top() {
+        return None;
+    }
+    Some(
+        name.as_str()
+            .rsplit_once('/')
+            .unwrap_or((".", name.as_str())),
+    )
+}
+
+/// Returns a system call's error as an outcome's errno.
+pub(crate) fn refused<T>(result: rustix::io::Result<T>) -> Result<T, Errno> {
+    result.map_err(errno_of)
+}

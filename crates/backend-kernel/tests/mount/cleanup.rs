@@ -1,0 +1,4 @@
+//! What stays behind: nothing.
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[];
