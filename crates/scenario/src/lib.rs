@@ -3,6 +3,8 @@
 //!
 //! The same text is scenario file, snapshot, protocol of the guest and bug report. This crate does
 //! not know what any operation does, nor which rules exist: a rule is a string here.
+//!
+#![doc = include_str!("../../../docs/scenario.md")]
 #![forbid(unsafe_code)]
 
 pub mod backend;

@@ -7,9 +7,11 @@ use uapi::dedupe::{DIFFERS, SAME};
 
 use super::cursor::Cursor;
 use super::error::ParseError;
+use super::labels::Labels;
+use super::observe::{Places, render_observation};
 use super::op_parse;
 use super::size::Size;
-use crate::{Answer, CallEnd, DedupeTarget, ElementAnswer, Op, Outcome};
+use crate::{Answer, CallEnd, DedupeTarget, ElementAnswer, Exchange, Op, Outcome, Reply};
 
 /// Returns the result lines of an answer to `op`, without `= `: the outcome with its rules as
 /// notes, then the complaints of the kernel's log. Reply bytes are left out, and so is the
@@ -41,6 +43,20 @@ pub fn render_answer(answer: &Answer, op: &Op) -> Vec<String> {
             .iter()
             .map(|text| format!("log {}", LogText(text))),
     );
+    lines
+}
+
+/// Returns the result lines of an answer and of what was seen behind it, each observation with
+/// the name that was asked for.
+pub fn render_reply(exchange: &Exchange, reply: &Reply, labels: &mut Labels) -> Vec<String> {
+    let mut lines = render_answer(&reply.answer, &exchange.op);
+    for (probe, seen) in exchange.probes.iter().zip(&reply.observations) {
+        lines.extend(render_observation(
+            &probe.name,
+            seen,
+            Places::Labelled(&mut *labels),
+        ));
+    }
     lines
 }
 

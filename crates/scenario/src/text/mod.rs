@@ -19,7 +19,7 @@ mod size;
 
 use std::str::FromStr;
 
-pub use answer::render_answer;
+pub use answer::{render_answer, render_reply};
 pub use error::{Found, ParseError};
 pub use expect::{Notes, results_match, strip_note};
 pub use labels::Labels;

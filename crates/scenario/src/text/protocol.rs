@@ -7,23 +7,27 @@
 //! exchanges tell which is meant. The kernel of a guest can die in the middle of a reply:
 //! [`complete`] returns what came before.
 
-use std::borrow::Cow;
-use std::fmt::{self, Write as _};
-use std::iter::Peekable;
+mod reply;
 
-use super::answer::{self, CallText, ElementText, LogText, Times};
-use super::content::{parse_hex, print_hex};
+use std::fmt::{self, Write as _};
+
+use super::answer::{CallText, ElementText, LogText, Times};
+use super::content::print_hex;
 use super::cursor::Cursor;
 use super::error::{Found, ParseError};
 use super::observe::{self, Places};
 use super::op_parse::{self, Budget};
 use super::scenario::{check_line, check_nr_lines};
 use super::size::Size;
-use super::{ELEMENTS_IN_TEXT_MAX, ELEMENTS_MAX};
-use crate::{Answer, CallEnd, Effect, ElementAnswer, Exchange, Observation, Outcome, Probe, Reply};
+use crate::{Answer, Effect, Exchange, Outcome, Probe, Reply};
 
 /// Longest line of a batch, in bytes: 4 MiB of reply bytes or of literal data fit.
 pub const LINE_LEN_MAX: usize = 16 << 20;
+
+/// Most lines of a batch or of its replies: a map can have thousands of runs.
+pub const LINES_MAX: usize = 1 << 24;
+/// Most elements of all dedupes of a batch, or of its replies, together.
+pub const ELEMENTS_IN_TEXT_MAX: usize = 1 << 24;
 
 /// The line behind each reply.
 const END: &str = "end";
@@ -181,7 +185,7 @@ pub fn parse_replies(text: &str, exchanges: &[Exchange]) -> Result<Vec<Reply>, P
     let mut budget = Budget(ELEMENTS_IN_TEXT_MAX);
     let mut replies = Vec::with_capacity(exchanges.len());
     for exchange in exchanges {
-        let draft = parse_reply(&mut lines, &mut budget, text)?;
+        let draft = reply::parse_reply(&mut lines, &mut budget, text)?;
         replies.push(draft.finish(exchange)?);
     }
     match lines.next().transpose()? {
@@ -193,199 +197,11 @@ pub fn parse_replies(text: &str, exchanges: &[Exchange]) -> Result<Vec<Reply>, P
     }
 }
 
-/// A reply read so far.
-struct Draft {
-    call: Option<Outcome>,
-    elements: Vec<ElementAnswer>,
-    bytes: Option<Vec<u8>>,
-    rules: Vec<Option<Cow<'static, str>>>,
-    complaints: Vec<String>,
-    effect: Effect,
-    observations: Vec<Observation>,
-    /// The number of its last line.
-    number: usize,
-}
-
-/// Reads one reply up to its `end`.
-fn parse_reply<'a>(
-    lines: &mut Peekable<impl Iterator<Item = Result<(usize, &'a str), ParseError>>>,
-    budget: &mut Budget,
-    text: &str,
-) -> Result<Draft, ParseError> {
-    let mut draft = Draft {
-        call: None,
-        elements: Vec::new(),
-        bytes: None,
-        rules: Vec::new(),
-        complaints: Vec::new(),
-        effect: Effect::default(),
-        observations: Vec::new(),
-        number: 0,
-    };
-    loop {
-        let Some(line) = lines.next() else {
-            return Err(ParseError {
-                line: text.lines().count() + 1,
-                column: 1,
-                expected: format!("result lines and \"{END}\"").into(),
-                found: Found::EndOfText,
-            });
-        };
-        let (number, line) = line?;
-        draft.number = number;
-        if line == END {
-            return Ok(draft);
-        }
-        draft.line(&mut Cursor::new(number, line), budget)?;
-    }
-}
-
-impl Draft {
-    fn line(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), ParseError> {
-        cursor.literal("=", "a result line (\"  = ...\") or \"end\"")?;
-        let Some(word) = cursor.peek() else {
-            return Err(cursor.missing("a result"));
-        };
-        match word.text {
-            "*" => {
-                cursor.pass(word);
-                self.starred(cursor, budget)
-            }
-            "bytes" if self.bytes.is_none() => {
-                cursor.pass(word);
-                let digits = cursor.next();
-                let bytes = digits.map_or(Some(Vec::new()), |digits| parse_hex(digits.text));
-                let expected = "pairs of hexadecimal digits";
-                self.bytes = Some(bytes.ok_or_else(|| cursor.wrong(word, expected))?);
-                cursor.end()
-            }
-            "rules" => {
-                cursor.pass(word);
-                while let Some(word) = cursor.next() {
-                    let rule = (word.text != "*").then(|| Cow::Owned(word.text.to_owned()));
-                    self.rules.push(rule);
-                }
-                Ok(())
-            }
-            "effect" => {
-                cursor.pass(word);
-                self.effect(cursor)
-            }
-            "log" => {
-                cursor.pass(word);
-                self.complaints.push(answer::parse_log(cursor.rest()));
-                Ok(())
-            }
-            _ if self.call.is_none() => {
-                self.call = Some(answer::parse_call(cursor)?);
-                cursor.end()
-            }
-            _ => Err(cursor.wrong(word, "one of *, bytes (once), rules, effect, log")),
-        }
-    }
-
-    /// Reads what a dedupe did below the surface.
-    fn effect(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
-        while let Some(word) = cursor.next() {
-            match EFFECTS.iter().position(|effect| *effect == word.text) {
-                Some(0) => self.effect.moved_reference = true,
-                Some(1) => self.effect.met_dirty_pages = true,
-                Some(_) => self.effect.cut_extent = true,
-                None => return Err(cursor.wrong(word, format!("one of {}", EFFECTS.join(", ")))),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a line about an element or a file, behind its `*`.
-    fn starred(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), ParseError> {
-        let Some(word) = cursor.peek() else {
-            return Err(cursor.missing("an element's answer or an observation"));
-        };
-        if answer::is_element(word.text) {
-            let element = answer::parse_element(cursor)?;
-            let nr_repeats = op_parse::parse_repeat(cursor)?;
-            let nr_elements = self.elements.len() + nr_repeats;
-            if ELEMENTS_MAX < nr_elements || budget.0 < nr_repeats {
-                let expected = format!("at most {ELEMENTS_MAX} elements");
-                return Err(cursor.error_at(word.at, expected, Found::Excess("more".into())));
-            }
-            budget.0 -= nr_repeats;
-            self.elements.resize(nr_elements, element);
-        } else if observe::is_range(word.text) {
-            let run = observe::parse_run(cursor)?;
-            match self.observations.last_mut() {
-                Some(Observation::File { map, .. }) => map.push(run),
-                _ => return Err(cursor.wrong(word, "a file before the runs of its map")),
-            }
-        } else {
-            self.observations.push(observe::parse_head(cursor)?);
-        }
-        cursor.end()
-    }
-
-    /// Returns the reply, if it has all that an answer to `exchange` needs.
-    fn finish(self, exchange: &Exchange) -> Result<Reply, ParseError> {
-        let Draft {
-            call,
-            elements,
-            bytes,
-            rules,
-            complaints,
-            effect,
-            observations,
-            number,
-        } = self;
-        let wrong = |expected: String, found: String| ParseError {
-            line: number,
-            column: 1,
-            expected: expected.into(),
-            found: Found::Excess(found.into()),
-        };
-        let outcome = match (call, bytes) {
-            (Some(call), None) if elements.is_empty() => call,
-            (Some(Outcome::Done), Some(bytes)) => Outcome::Dedupe {
-                end: CallEnd::Returned,
-                elements,
-                bytes,
-            },
-            (Some(Outcome::Failed(errno)), Some(bytes)) => Outcome::Dedupe {
-                end: CallEnd::Failed(errno),
-                elements,
-                bytes,
-            },
-            (call, _) => {
-                let expected =
-                    "what the call answered; for a dedupe ok or an errno, elements, bytes";
-                let found = match call {
-                    None => "no such line".to_owned(),
-                    Some(call) => format!("\"{}\" and other lines than that", CallText(&call)),
-                };
-                return Err(wrong(expected.to_owned(), found));
-            }
-        };
-        if observations.len() != exchange.probes.len() {
-            let expected = format!("{} observations", exchange.probes.len());
-            return Err(wrong(expected, observations.len().to_string()));
-        }
-        let answer = Answer {
-            outcome,
-            rules,
-            complaints,
-            effect,
-        };
-        Ok(Reply {
-            answer,
-            observations,
-        })
-    }
-}
-
 /// Returns the lines with their numbers, as long as both are within bounds.
 fn numbered(text: &str) -> impl Iterator<Item = Result<(usize, &str), ParseError>> {
     text.lines().enumerate().map(|(idx, line)| {
         let number = idx + 1;
-        check_nr_lines(number)?;
+        check_nr_lines(number, LINES_MAX)?;
         check_line(number, line, LINE_LEN_MAX)?;
         Ok((number, line))
     })

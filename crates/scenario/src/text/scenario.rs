@@ -193,14 +193,14 @@ pub(super) fn check_line(number: usize, line: &str, len_max: usize) -> Result<()
 }
 
 /// Checks the number of a line.
-pub(super) fn check_nr_lines(number: usize) -> Result<(), ParseError> {
-    if number <= LINES_MAX {
+pub(super) fn check_nr_lines(number: usize, nr_lines_max: usize) -> Result<(), ParseError> {
+    if number <= nr_lines_max {
         return Ok(());
     }
     Err(ParseError {
         line: number,
         column: 1,
-        expected: format!("at most {LINES_MAX} lines").into(),
+        expected: format!("at most {nr_lines_max} lines").into(),
         found: Found::Excess("more".into()),
     })
 }
@@ -229,7 +229,7 @@ impl Parser {
     fn run(mut self, text: &str) -> Result<Scenario, ParseError> {
         for (idx, line) in text.lines().enumerate() {
             let number = idx + 1;
-            check_nr_lines(number)?;
+            check_nr_lines(number, LINES_MAX)?;
             check_line(number, line, LINE_LEN_MAX)?;
             self.line(number, line)?;
         }

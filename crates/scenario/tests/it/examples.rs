@@ -31,6 +31,17 @@ fn a_canonical_scenario_prints_as_it_was() {
 }
 
 #[test]
+fn the_example_of_the_document_is_canonical() {
+    let document = include_str!("../../../../docs/scenario.md");
+    let (_, rest) = document
+        .split_once("```scenario\n")
+        .expect("there is an example");
+    let (example, _) = rest.split_once("```").expect("the example ends");
+    let scenario = Scenario::parse(example).expect("the example is right");
+    assert_eq!(scenario.to_string(), example);
+}
+
+#[test]
 fn an_operation_prints_in_canonical_form() {
     for (text, canonical) in [
         ("  file\tA  ", "file A"),

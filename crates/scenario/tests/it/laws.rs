@@ -62,6 +62,8 @@ proptest! {
         let mut labels = Labels::new();
         let first = render_observation(&Name::top(), &seen, Places::Labelled(&mut labels));
         prop_assert!(!first.is_empty());
+        let again = render_observation(&Name::top(), &seen, Places::Labelled(&mut labels));
+        prop_assert_eq!(first.len() == 1, again.len() == 1);
     }
 
     #[test]
@@ -86,6 +88,24 @@ proptest! {
             let printed = parsed.to_string();
             prop_assert_eq!(Scenario::parse(&printed), Ok(parsed), "{}", printed);
         }
+    }
+
+    #[test]
+    fn no_spoilt_replies_make_the_parser_panic(
+        (exchanges, replies) in arbitrary::conversation(),
+        at: proptest::sample::Index,
+        spoil in "[ -~\n\u{20ac}]{0,3}",
+    ) {
+        let mut text: Vec<char> = protocol::print_replies(&replies).chars().collect();
+        let at = at.index(text.len() + 1);
+        text.splice(at..text.len().min(at + 1), spoil.chars());
+        let text: String = text.into_iter().collect();
+        let parsed = protocol::parse_replies(&text, &exchanges);
+        if let Ok(parsed) = parsed {
+            prop_assert_eq!(parsed.len(), exchanges.len());
+        }
+        let (complete, nr_replies) = protocol::complete(&text);
+        prop_assert!(text.starts_with(complete) && nr_replies <= text.len());
     }
 
     #[test]
