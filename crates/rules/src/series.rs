@@ -1,0 +1,147 @@
+//! What changed between releases, in release order. Each is one patch of an era.
+
+use uapi::Release;
+
+use crate::check::Cite;
+use crate::pair;
+use crate::patch::{AnyCheck, Hunk, Patch, Place};
+use crate::step::{Bytes, Comparison, CopyIn, LockClass, Plan, Side, Stage, Step, Times};
+
+/// Every patch, oldest first.
+pub const SERIES: &[Patch] = &[
+    COPY_LIST_AT_ONCE,
+    RANGE_AT_ONCE,
+    ACROSS_MOUNTS,
+    NOCOW_NOT_INLINE,
+    VERIFY_AREA_FIRST,
+    LOCK_TARGET_RANGE_ONLY,
+];
+
+/// The merged form copies the whole list in and out.
+pub const COPY_LIST_AT_ONCE: Patch = Patch {
+    id: "copy-list-at-once",
+    subject: "Copy header and elements in one piece, and all results back at the end",
+    cite: Cite::new("fs/btrfs/ioctl.c", "btrfs_ioctl_file_extent_same", "v3.12"),
+    since: Some(Release::new(3, 12, 0)),
+    hunks: &[
+        Hunk::SwapStep(
+            Plan::Call,
+            Step::CopyIn(CopyIn::Header),
+            Step::CopyIn(CopyIn::Count),
+        ),
+        Hunk::AddStep(
+            Plan::Call,
+            Step::CopyIn(CopyIn::Count),
+            Step::CopyIn(CopyIn::Request),
+        ),
+        Hunk::AddStep(Plan::Call, Step::Check(Stage::Call), Step::PresetResults),
+        Hunk::AddStep(Plan::Call, Step::EachElement, Step::CopyOut),
+        Hunk::DropStep(Plan::Element, Step::CopyIn(CopyIn::Element)),
+        Hunk::DropStep(Plan::Element, Step::CopyElementOut),
+    ],
+};
+
+/// The merged form compares and clones up to 16 MiB at once.
+pub const RANGE_AT_ONCE: Patch = Patch {
+    id: "range-at-once",
+    subject: "Compare and clone the whole range at once: no partial bytes any more",
+    cite: Cite::new("fs/btrfs/ioctl.c", "btrfs_extent_same", "v3.12"),
+    since: Some(Release::new(3, 12, 0)),
+    hunks: &[
+        Hunk::SwapStep(
+            Plan::Element,
+            Step::CompareChunk(Comparison::Bytes),
+            Step::Compare(Comparison::Bytes),
+        ),
+        Hunk::SwapStep(
+            Plan::Element,
+            Step::RemapChunk(Times::Now),
+            Step::RemapWhole(Times::Now),
+        ),
+        Hunk::DropStep(Plan::Element, Step::Repeat(3)),
+        Hunk::SwapStep(
+            Plan::Element,
+            Step::Report(Bytes::Achieved),
+            Step::Report(Bytes::Requested),
+        ),
+    ],
+};
+
+/// Only the superblock counts.
+pub const ACROSS_MOUNTS: Patch = Patch {
+    id: "across-mounts",
+    subject: "Allow clone and dedupe between two mounts of one filesystem",
+    cite: Cite::new(
+        "fs/remap_range.c",
+        "vfs_dedupe_file_range_one",
+        "9f5710bbfd30",
+    ),
+    since: Some(Release::new(5, 18, 0)),
+    hunks: &[
+        Hunk::SwapCheck("other-mount", AnyCheck::Pair(pair::CHECK_OTHER_SUPERBLOCK)),
+        Hunk::DropCheck(Stage::ClonePair, "clone-other-mount"),
+    ],
+};
+
+/// Small NOCOW files become extents.
+pub const NOCOW_NOT_INLINE: Patch = Patch {
+    id: "nocow-not-inline",
+    subject: "Write back a small NODATACOW file as an extent, not inline",
+    cite: Cite::new("fs/btrfs/inode.c", "run_delalloc_nocow", "v6.5"),
+    since: Some(Release::new(6, 5, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.inlines_nocow = false
+    })],
+};
+
+/// The range's sign is looked at before the mount.
+pub const VERIFY_AREA_FIRST: Patch = Patch {
+    id: "verify-area-first",
+    subject: "Verify the ranges before write access to the mount is taken",
+    cite: Cite::new("fs/remap_range.c", "vfs_dedupe_file_range_one", "v6.8"),
+    since: Some(Release::new(6, 8, 0)),
+    hunks: &[
+        Hunk::MoveCheck(
+            Stage::Pair,
+            "target-range-negative",
+            Place::Before("target-mount-readonly"),
+        ),
+        Hunk::MoveCheck(
+            Stage::ClonePair,
+            "clone-source-negative",
+            Place::Before("clone-other-superblock"),
+        ),
+        Hunk::MoveCheck(
+            Stage::ClonePair,
+            "clone-target-negative",
+            Place::Before("clone-other-superblock"),
+        ),
+    ],
+};
+
+/// Readers of the source are not shut out any more.
+pub const LOCK_TARGET_RANGE_ONLY: Patch = Patch {
+    id: "lock-target-range-only",
+    subject: "Lock the range of the target only while extents are cloned",
+    cite: Cite::new(
+        "fs/btrfs/reflink.c",
+        "btrfs_extent_same_range",
+        "5d6f0e9890ed",
+    ),
+    since: Some(Release::new(6, 10, 0)),
+    hunks: &[
+        Hunk::SwapStep(
+            Plan::Element,
+            Step::Lock(LockClass::Range, Side::Higher),
+            Step::Lock(LockClass::Range, Side::Target),
+        ),
+        Hunk::DropStep(Plan::Element, Step::Lock(LockClass::Range, Side::Lower)),
+        Hunk::SwapStep(Plan::Element, Step::Repeat(4), Step::Repeat(3)),
+        Hunk::SwapStep(
+            Plan::Clone,
+            Step::Lock(LockClass::Range, Side::Higher),
+            Step::Lock(LockClass::Range, Side::Target),
+        ),
+        Hunk::DropStep(Plan::Clone, Step::Lock(LockClass::Range, Side::Lower)),
+    ],
+};
