@@ -10,7 +10,8 @@ use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, 
 
 /// The verbs, for the error about an unknown one.
 const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, unlink, pwrite, truncate, falloc, \
-                     fpunch, flush, fsync, sync, tick, chattr, chmod, chown, clone, dedupe, observe";
+                     fpunch, flush, fsync, sync, tick, chattr, chmod, chown, clone, dedupe, \
+                     observe";
 
 const MEMORY: &str =
     "memory=unmapped-after:N, memory=readonly-after:N, memory=half-header or memory=pointer:N";
