@@ -1,0 +1,163 @@
+//! Two maps of one file, run by run.
+//!
+//! It pairs the storage of the two sides; whether the pairs fit together is not known here.
+
+use scenario::{MapRun, Name, Storage};
+
+use crate::bijection::Stretch;
+use crate::difference::Difference;
+
+/// Of an encoded run only its beginning is a place of its own: the bytes behind it are packed.
+const ENCODED_LEN: u64 = 4096;
+
+/// A part of a file with its storage on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// Offset in the file, bytes.
+    pub(super) offset: u64,
+    pub(super) stretch: Stretch,
+}
+
+/// Compares flags and returns the storage that corresponds, neighbours merged.
+pub(super) fn compare(
+    name: &Name,
+    left: &[MapRun],
+    right: &[MapRun],
+    differences: &mut Vec<Difference>,
+) -> Vec<Pair> {
+    let mut pairs: Vec<Pair> = Vec::with_capacity(left.len());
+    let (mut left, mut right) = (Cursor::new(left), Cursor::new(right));
+    let mut at = 0;
+    while let Some(start) = nearest(left.next_edge(at), right.next_edge(at)) {
+        // From the edge on, both sides are the same up to the next edge of either.
+        at = start;
+        let (left_run, right_run) = (left.at(at), right.at(at));
+        let end = nearest(left.next_edge(at + 1), right.next_edge(at + 1)).unwrap_or(at);
+        if end <= at {
+            break;
+        }
+        match (left_run, right_run) {
+            (None, None) => {}
+            (Some(left), Some(right)) if is_alike(left, right) => {
+                if let (Some(Storage(left_at)), Some(Storage(right_at))) =
+                    (left.storage, right.storage)
+                {
+                    let len = if left.flags.is_encoded {
+                        ENCODED_LEN.min(end - at)
+                    } else {
+                        end - at
+                    };
+                    let is_encoded = left.flags.is_encoded;
+                    let shift = |run: &MapRun| if is_encoded { 0 } else { at - run.offset };
+                    let stretch = Stretch {
+                        left: left_at + shift(left),
+                        right: right_at + shift(right),
+                        len,
+                    };
+                    push_pair(
+                        &mut pairs,
+                        Pair {
+                            offset: at,
+                            stretch,
+                        },
+                    );
+                }
+            }
+            (left, right) => push_difference(name, at..end, left, right, differences),
+        }
+        at = end;
+    }
+    pairs
+}
+
+fn is_alike(left: &MapRun, right: &MapRun) -> bool {
+    left.flags == right.flags && left.storage.is_some() == right.storage.is_some()
+}
+
+fn nearest(one: Option<u64>, two: Option<u64>) -> Option<u64> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
+    }
+}
+
+fn push_pair(pairs: &mut Vec<Pair>, next: Pair) {
+    if let Some(last) = pairs.last_mut() {
+        let Stretch { left, right, len } = last.stretch;
+        let is_next = last.offset + len == next.offset
+            && left + len == next.stretch.left
+            && right + len == next.stretch.right;
+        if is_next {
+            last.stretch.len += next.stretch.len;
+            return;
+        }
+    }
+    pairs.push(next);
+}
+
+fn push_difference(
+    name: &Name,
+    range: std::ops::Range<u64>,
+    left: Option<&MapRun>,
+    right: Option<&MapRun>,
+    differences: &mut Vec<Difference>,
+) {
+    let told = |run: Option<&MapRun>| run.map(|run| (run.flags, run.storage.is_some()));
+    let next = (told(left), told(right));
+    if let Some(Difference::Map {
+        name: last_name,
+        range: last,
+        left,
+        right,
+    }) = differences.last_mut()
+        && last_name == name
+        && last.end == range.start
+        && (*left, *right) == next
+    {
+        last.end = range.end;
+        return;
+    }
+    differences.push(Difference::Map {
+        name: name.clone(),
+        range,
+        left: next.0,
+        right: next.1,
+    });
+}
+
+/// A walk over the runs of one map.
+struct Cursor<'a> {
+    runs: &'a [MapRun],
+}
+
+impl<'a> Cursor<'a> {
+    fn new(runs: &'a [MapRun]) -> Cursor<'a> {
+        Cursor { runs }
+    }
+
+    /// Returns the first beginning or end of a run that is not before `at`, and passes over what
+    /// lies before.
+    fn next_edge(&mut self, at: u64) -> Option<u64> {
+        // A run without length has no edge: a broken map must not stop the walk.
+        while let [first, rest @ ..] = self.runs {
+            if first.len == 0 || first.offset.saturating_add(first.len) < at {
+                self.runs = rest;
+            } else {
+                break;
+            }
+        }
+        let first = self.runs.first()?;
+        if at <= first.offset {
+            return Some(first.offset);
+        }
+        Some(first.offset.saturating_add(first.len))
+    }
+
+    /// Returns the run in which `at` lies; nothing before the last edge asked for.
+    fn at(&self, at: u64) -> Option<&'a MapRun> {
+        self.runs
+            .iter()
+            .take(2)
+            .find(|run| run.offset <= at && at - run.offset < run.len)
+    }
+}

@@ -1,0 +1,257 @@
+//! The differential run: operations one after another on both witnesses, until they disagree.
+//!
+//! A run consists of episodes, each on empty filesystems: what has to be shrunk stays short. It
+//! stops at the first divergence, because what comes after one means nothing.
+
+use std::time::{Duration, Instant};
+
+use scenario::{BackendError, Exchange, Geometry, Op, Reply};
+
+use crate::difference::Difference;
+use crate::duel::Bout;
+use crate::overhead::Sample;
+use crate::tally::Tally;
+
+pub use crate::duel::Witnesses;
+
+/// Where operations come from.
+pub trait OpSource {
+    /// Begins an episode: the filesystem is empty again.
+    fn restart(&mut self, episode: u64);
+
+    /// Returns the next operation. Each one returned is carried out, in order.
+    fn next_op(&mut self) -> Op;
+
+    /// Is told of an operation that the run adds of its own accord.
+    fn added(&mut self, _op: &Op) {}
+}
+
+/// How long and in what portions to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many operations at most.
+    pub steps: u64,
+    /// How long at most, overhead measurement and shrinking not included.
+    pub time: Option<Duration>,
+    /// How many operations there are between two empty filesystems.
+    pub episode_steps: u64,
+    /// How many operations at most go to the observed witness at once.
+    pub batch: usize,
+    /// A `sync` is put in when so much wall time went by without one: a kernel writes back by
+    /// itself after about 30 s.
+    pub sync_every: Duration,
+    /// How many operations the overhead is measured on.
+    pub sample_steps: usize,
+    /// The shape of both filesystems.
+    pub geometry: Geometry,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            steps: 2000,
+            time: None,
+            episode_steps: 500,
+            batch: 128,
+            sync_every: Duration::from_secs(8),
+            sample_steps: 2000,
+            geometry: Geometry::default(),
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Operations compared so far.
+    pub steps: u64,
+    /// Since the run began.
+    pub elapsed: Duration,
+    /// What happened so far.
+    pub tally: &'a Tally,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// Operations compared.
+    pub steps: u64,
+    /// The divergence, if there was one.
+    pub divergence: Option<Divergence>,
+    /// Wall time of the run over that of the observed witness alone; `None` after a divergence.
+    pub overhead: Option<f64>,
+    /// What happened.
+    pub tally: Tally,
+    /// How long the run took, without the measurement of the overhead.
+    pub elapsed: Duration,
+}
+
+/// The first operation on which the witnesses disagree.
+#[derive(Clone, Debug)]
+pub struct Divergence {
+    /// The operation's number in the run, from 1.
+    pub step: u64,
+    /// All operations of its episode up to it; it is the last.
+    pub ops: Vec<Op>,
+    /// The operation and what was looked at.
+    pub exchange: Exchange,
+    /// What is expected.
+    pub left: Reply,
+    /// What is observed.
+    pub right: Reply,
+    /// On what they disagree; never empty.
+    pub differences: Vec<Difference>,
+}
+
+/// Runs both witnesses side by side.
+///
+/// # Errors
+///
+/// If a witness cannot be asked; a divergence is no error.
+pub fn run(
+    mut witnesses: Witnesses<'_>,
+    source: &mut dyn OpSource,
+    options: &Options,
+    on_progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<RunReport, BackendError> {
+    let start = Instant::now();
+    let mut run = Run::new(options, start);
+    let mut episode = 0;
+    while run.is_on() {
+        source.restart(episode);
+        run.episode(&mut witnesses, source, on_progress)?;
+        episode += 1;
+    }
+    let elapsed = start.elapsed();
+    let overhead = match run.divergence {
+        Some(_) => None,
+        None => run.sample.overhead(witnesses.observed, &options.geometry)?,
+    };
+    let Run {
+        steps,
+        divergence,
+        tally,
+        ..
+    } = run;
+    Ok(RunReport {
+        steps,
+        divergence,
+        overhead,
+        tally,
+        elapsed,
+    })
+}
+
+/// A run on its way.
+struct Run<'a> {
+    options: &'a Options,
+    start: Instant,
+    last_sync: Instant,
+    steps: u64,
+    tally: Tally,
+    sample: Sample,
+    divergence: Option<Divergence>,
+}
+
+impl Run<'_> {
+    fn new(options: &Options, start: Instant) -> Run<'_> {
+        Run {
+            options,
+            start,
+            last_sync: start,
+            steps: 0,
+            tally: Tally::default(),
+            sample: Sample::default(),
+            divergence: None,
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        let has_time = self
+            .options
+            .time
+            .is_none_or(|time| self.start.elapsed() < time);
+        self.divergence.is_none() && self.steps < self.options.steps && has_time
+    }
+
+    fn episode(
+        &mut self,
+        witnesses: &mut Witnesses<'_>,
+        source: &mut dyn OpSource,
+        on_progress: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<(), BackendError> {
+        let mut duel = witnesses.reset(&self.options.geometry)?;
+        self.last_sync = Instant::now();
+        let batch_max = witnesses.batch_max(self.options.batch);
+        let mut ops: Vec<Op> = Vec::new();
+        let mut is_fresh = true;
+        while self.is_on() && (ops.len() as u64) < self.options.episode_steps {
+            let start = Instant::now();
+            let nr_left = self.options.episode_steps - ops.len() as u64;
+            let nr_left = nr_left.min(self.options.steps - self.steps);
+            let nr_wanted = batch_max.min(usize::try_from(nr_left).unwrap_or(usize::MAX));
+            let batch = self.batch(source, nr_wanted);
+            let is_sampling = self.sample.nr_exchanges() < self.options.sample_steps;
+            let mut exchanges = Vec::new();
+            let mut is_over = false;
+            duel.play(witnesses, &batch, |bout| {
+                self.steps += 1;
+                self.tally.count(&bout.exchange.op, &bout.left);
+                ops.push(bout.exchange.op.clone());
+                is_over = bout.is_end();
+                if !bout.differences.is_empty() {
+                    self.divergence = Some(divergence(self.steps, ops.clone(), bout));
+                } else if is_sampling {
+                    exchanges.push(bout.exchange);
+                }
+            })?;
+            if is_sampling {
+                self.sample.push(exchanges, start.elapsed(), is_fresh);
+            }
+            is_fresh = false;
+            let (steps, elapsed) = (self.steps, self.start.elapsed());
+            on_progress(&Progress {
+                steps,
+                elapsed,
+                tally: &self.tally,
+            });
+            if is_over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the next operations, a sync before them if it is time for one.
+    fn batch(&mut self, source: &mut dyn OpSource, nr_wanted: usize) -> Vec<Op> {
+        let mut batch = Vec::with_capacity(nr_wanted);
+        if self.options.sync_every <= self.last_sync.elapsed() {
+            source.added(&Op::Sync);
+            batch.push(Op::Sync);
+        }
+        while batch.len() < nr_wanted {
+            batch.push(source.next_op());
+        }
+        if batch.contains(&Op::Sync) {
+            self.last_sync = Instant::now();
+        }
+        batch
+    }
+}
+
+fn divergence(step: u64, ops: Vec<Op>, bout: Bout) -> Divergence {
+    let Bout {
+        exchange,
+        left,
+        right,
+        differences,
+    } = bout;
+    Divergence {
+        step,
+        ops,
+        exchange,
+        left,
+        right,
+        differences,
+    }
+}

@@ -1,0 +1,193 @@
+//! Which files there are, so far as the operations tell: [`Names`].
+//!
+//! It believes every operation and is put right by what is observed: a name too many costs a look
+//! at nothing, a name too few is found again when an operation mentions it.
+
+use std::collections::BTreeSet;
+
+use scenario::{Name, Observation, Op, Probe};
+
+/// The most files that are looked at after one operation.
+pub(crate) const NAMES_PER_STEP_MAX: usize = 256;
+
+/// The files and subvolumes of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    files: BTreeSet<Name>,
+    /// Tops of subvolumes.
+    subvols: BTreeSet<Name>,
+}
+
+/// How much is looked at after an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// What the operation mentions.
+    Mentioned,
+    /// All files.
+    All,
+}
+
+impl Names {
+    /// Takes an operation into account and returns what to look at after it, each name once.
+    pub(crate) fn after(&mut self, op: &Op, reach: Reach) -> Vec<Name> {
+        let mut seen: Vec<Name> = op.names().into_iter().cloned().collect();
+        self.believe(op);
+        match op {
+            // Both write back files that the operation does not mention: storage moves.
+            Op::Sync => self.add(&mut seen, |_| true),
+            Op::Snapshot { source, target, .. } => {
+                self.add(&mut seen, |name| {
+                    is_below(name, source) || is_below(name, target)
+                });
+            }
+            _ => {}
+        }
+        if reach == Reach::All {
+            self.add(&mut seen, |_| true);
+        }
+        seen.truncate(NAMES_PER_STEP_MAX);
+        seen
+    }
+
+    /// Puts right what was believed.
+    pub(crate) fn correct(&mut self, probes: &[Probe], observations: &[Observation]) {
+        for (probe, observation) in probes.iter().zip(observations) {
+            match observation {
+                Observation::File { .. } | Observation::Unreadable(_) => {
+                    if !self.files.contains(&probe.name) {
+                        self.files.insert(probe.name.clone());
+                    }
+                }
+                Observation::Absent => {
+                    self.files.remove(&probe.name);
+                    self.subvols.remove(&probe.name);
+                }
+                Observation::Other { .. } => {
+                    self.files.remove(&probe.name);
+                }
+            }
+        }
+    }
+
+    fn believe(&mut self, op: &Op) {
+        match op {
+            Op::File { name, .. } => {
+                self.files.insert(name.clone());
+            }
+            Op::Subvol { name } => {
+                self.subvols.insert(name.clone());
+            }
+            Op::Snapshot { source, target, .. } => {
+                let copies: Vec<Name> = self
+                    .files
+                    .iter()
+                    .filter_map(|name| self.copy(name, source, target))
+                    .collect();
+                self.files.extend(copies);
+                self.subvols.insert(target.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the name that a file of the subvolume `source` has in its snapshot `target`. Files
+    /// of subvolumes below `source` have none: a snapshot has empty directories for those.
+    fn copy(&self, name: &Name, source: &Name, target: &Name) -> Option<Name> {
+        if !is_below(name, source) {
+            return None;
+        }
+        let is_deeper =
+            |subvol: &Name| subvol != source && is_below(subvol, source) && is_below(name, subvol);
+        if self.subvols.iter().any(is_deeper) {
+            return None;
+        }
+        let rest: Vec<&str> = name
+            .components()
+            .skip(source.components().count())
+            .collect();
+        Some(target.join(&Name::new(&rest.join("/"))?))
+    }
+
+    fn add(&self, seen: &mut Vec<Name>, is_wanted: impl Fn(&Name) -> bool) {
+        let mentioned = seen.clone();
+        let more = self
+            .files
+            .iter()
+            .filter(|name| is_wanted(name) && !mentioned.contains(name));
+        seen.extend(more.cloned());
+    }
+}
+
+/// Returns whether `name` lies below `top`.
+fn is_below(name: &Name, top: &Name) -> bool {
+    let mut components = name.components();
+    let is_prefix = top
+        .components()
+        .all(|component| components.next() == Some(component));
+    is_prefix && components.next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    #[track_caller]
+    fn check(ops: &[&str], expected: &str) {
+        let mut names = Names::default();
+        let mut seen = Vec::new();
+        for op in ops {
+            seen = names.after(&op.parse().expect("an operation"), Reach::Mentioned);
+        }
+        let seen: Vec<&str> = seen.iter().map(Name::as_str).collect();
+        assert_eq!(seen.join(" "), expected);
+    }
+
+    #[test]
+    fn a_snapshot_copies_the_files_of_its_subvolume_only() {
+        check(
+            &[
+                "subvol S",
+                "file S/A",
+                "subvol S/T",
+                "file S/T/B",
+                "file C",
+                "snapshot S N",
+                "sync",
+            ],
+            "C N/A S/A S/T/B",
+        );
+        check(&["subvol S", "file S/A", "snapshot S N"], "S N N/A S/A");
+    }
+
+    #[test]
+    fn what_is_absent_is_forgotten() {
+        let mut names = Names::default();
+        names.after(
+            &Op::File {
+                name: name("A"),
+                is_nocow: false,
+            },
+            Reach::Mentioned,
+        );
+        names.correct(
+            &[Probe {
+                name: name("A"),
+                delalloc_hint: None,
+            }],
+            &[Observation::Absent],
+        );
+        assert_eq!(names.after(&Op::Sync, Reach::Mentioned), []);
+    }
+
+    #[test]
+    fn a_name_that_begins_alike_is_not_below() {
+        assert!(is_below(&name("S/A"), &name("S")));
+        assert!(!is_below(&name("SA/A"), &name("S")));
+        assert!(!is_below(&name("S"), &name("S")));
+        assert!(is_below(&name("A"), &Name::top()));
+    }
+}

@@ -1,0 +1,271 @@
+//! The smallest list of operations on which two witnesses still disagree in the same way:
+//! [`shrink`].
+//!
+//! Operations are total, so any part of a list is a list that can be run. First whole operations
+//! go, in halving portions, then what is left is made simpler, see `simpler.rs`.
+
+mod simpler;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use scenario::{Backend, BackendError, Geometry, Name, Op};
+
+use crate::diff::Divergence;
+use crate::difference::Field;
+use crate::duel::Witnesses;
+
+/// How many operations of a candidate go to the witnesses before the replies are compared.
+const PORTION: usize = 64;
+
+/// When to be content.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many candidates are run at most.
+    pub tries: u32,
+    /// How long at most.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            tries: 2000,
+            time: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A divergence made small.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The divergence on the smallest list found; the original one if that does not repeat.
+    pub divergence: Divergence,
+    /// Whether the original list of operations led to the same kind of difference again.
+    pub repeats: bool,
+    /// How many candidates were run.
+    pub tries: u32,
+}
+
+/// Shrinks the operations of a divergence as far as the limits allow.
+///
+/// A candidate counts if its first difference is about the same field as the original one.
+///
+/// # Errors
+///
+/// If a witness cannot be asked any more.
+pub fn shrink(
+    expected: &mut dyn Backend,
+    observed: &mut dyn Backend,
+    geometry: &Geometry,
+    divergence: &Divergence,
+    limits: Limits,
+) -> Result<Shrunk, BackendError> {
+    let mut shrinker = Shrinker {
+        witnesses: Witnesses { expected, observed },
+        geometry,
+        field: divergence
+            .differences
+            .first()
+            .map_or(Field::Return, |first| first.field()),
+        step: divergence.step,
+        best: divergence.clone(),
+        tries: 0,
+        tries_max: limits.tries,
+        deadline: Instant::now() + limits.time,
+    };
+    let repeats = shrinker.attempt(divergence.ops.clone())?;
+    if repeats {
+        shrinker.keep_related()?;
+        shrinker.delete()?;
+        // Simpler operations often make others superfluous.
+        while shrinker.simplify()? && shrinker.delete()? {}
+        shrinker.simplify()?;
+    }
+    Ok(Shrunk {
+        divergence: shrinker.best,
+        repeats,
+        tries: shrinker.tries,
+    })
+}
+
+struct Shrinker<'a> {
+    witnesses: Witnesses<'a>,
+    geometry: &'a Geometry,
+    field: Field,
+    step: u64,
+    best: Divergence,
+    tries: u32,
+    tries_max: u32,
+    deadline: Instant,
+}
+
+impl Shrinker<'_> {
+    /// Returns whether candidates may still be run.
+    fn may_go_on(&self) -> bool {
+        self.tries < self.tries_max && Instant::now() < self.deadline
+    }
+
+    /// Runs a candidate; keeps it as the best one if it shows the difference.
+    fn attempt(&mut self, mut ops: Vec<Op>) -> Result<bool, BackendError> {
+        self.tries += 1;
+        let mut duel = self.witnesses.reset(self.geometry)?;
+        let mut nr_done = 0;
+        let mut last = None;
+        let portion = self.witnesses.batch_max(PORTION);
+        for part in ops.chunks(portion) {
+            let is_over = duel.play(&mut self.witnesses, part, |bout| {
+                nr_done += 1;
+                last = Some(bout);
+            })?;
+            if is_over {
+                break;
+            }
+        }
+        let Some(bout) = last else { return Ok(false) };
+        let field = bout.differences.first().map(|first| first.field());
+        if field != Some(self.field) {
+            return Ok(false);
+        }
+        ops.truncate(nr_done);
+        self.best = Divergence {
+            step: self.step,
+            ops,
+            exchange: bout.exchange,
+            left: bout.left,
+            right: bout.right,
+            differences: bout.differences,
+        };
+        Ok(true)
+    }
+
+    /// Leaves out what concerns no file that the last operation can depend on.
+    fn keep_related(&mut self) -> Result<(), BackendError> {
+        let ops = &self.best.ops;
+        let Some(last) = ops.last() else {
+            return Ok(());
+        };
+        let mut related: BTreeSet<Name> = last.names().into_iter().cloned().collect();
+        let probes = self.best.exchange.probes.iter();
+        // After a sync everything is looked at: what differs says more.
+        let differing = self
+            .best
+            .differences
+            .iter()
+            .filter_map(|difference| difference.name());
+        if related.is_empty() {
+            related.extend(differing.cloned());
+        }
+        if related.is_empty() {
+            related.extend(probes.map(|probe| probe.name.clone()));
+        }
+        let kept = related_ops(ops, related);
+        if kept.len() < ops.len() {
+            self.attempt(kept)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes operations in portions of halving size. Returns whether any went.
+    fn delete(&mut self) -> Result<bool, BackendError> {
+        let nr_before = self.best.ops.len();
+        let mut size = self.best.ops.len().div_ceil(2);
+        while 0 < size && self.may_go_on() {
+            // From the end on: what is left of the list keeps its place.
+            let mut end = self.best.ops.len();
+            let mut has_deleted = false;
+            while 0 < end && self.may_go_on() {
+                let start = end.saturating_sub(size);
+                let mut ops = self.best.ops.clone();
+                ops.drain(start..end);
+                if self.attempt(ops)? {
+                    has_deleted = true;
+                    // The candidate may have ended early.
+                    end = start.min(self.best.ops.len());
+                } else {
+                    end = start;
+                }
+            }
+            size = match (size, has_deleted) {
+                (1, true) => 1,
+                (1, false) => 0,
+                (size, _) => size / 2,
+            };
+        }
+        Ok(self.best.ops.len() < nr_before)
+    }
+
+    /// Makes operations simpler until none can be. Returns whether any became so.
+    fn simplify(&mut self) -> Result<bool, BackendError> {
+        let mut has_simplified = false;
+        for ops in simpler::lists(&self.best.ops) {
+            if self.may_go_on() {
+                has_simplified |= self.attempt(ops)?;
+            }
+        }
+        let mut idx = 0;
+        while idx < self.best.ops.len() && self.may_go_on() {
+            if self.simplify_at(idx)? {
+                has_simplified = true;
+            } else {
+                idx += 1;
+            }
+        }
+        Ok(has_simplified)
+    }
+
+    /// Makes one operation one degree simpler. Returns whether that was possible.
+    fn simplify_at(&mut self, idx: usize) -> Result<bool, BackendError> {
+        for op in simpler::ops(&self.best.ops[idx]) {
+            if !self.may_go_on() {
+                break;
+            }
+            let mut ops = self.best.ops.clone();
+            ops[idx] = op;
+            if self.attempt(ops)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Returns the operations that mention a related name, or none; names that a related operation
+/// joins become related.
+fn related_ops(ops: &[Op], mut related: BTreeSet<Name>) -> Vec<Op> {
+    let is_about = |related: &BTreeSet<Name>, op: &Op| {
+        let names = op.names();
+        names.is_empty() || names.iter().any(|name| is_related(related, name))
+    };
+    // Names only ever join, so this ends.
+    loop {
+        let nr_before = related.len();
+        for op in ops.iter().rev() {
+            if is_about(&related, op) {
+                related.extend(op.names().into_iter().cloned());
+            }
+        }
+        if related.len() == nr_before {
+            break;
+        }
+    }
+    ops.iter()
+        .filter(|op| is_about(&related, op))
+        .cloned()
+        .collect()
+}
+
+/// Returns whether a name is related, or lies above or below one that is.
+fn is_related(related: &BTreeSet<Name>, name: &Name) -> bool {
+    let is_prefix = |one: &Name, two: &Name| {
+        let mut rest = two.components();
+        one.components().all(|part| rest.next() == Some(part))
+    };
+    related.contains(name)
+        || related.iter().any(|other| {
+            !name.is_top() && !other.is_top() && (is_prefix(name, other) || is_prefix(other, name))
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! What a run did, counted: [`Tally`], and of its dedupes, [`Shares`].
+
+use std::collections::BTreeMap;
+
+use scenario::{Op, Outcome, Reply};
+use uapi::Errno;
+use uapi::dedupe::{DIFFERS, SAME};
+
+use crate::difference::outcome_text;
+
+/// Counts of what the expected witness answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How operations ended, dedupes as `dedupe WORD`: in the words of the scenario language.
+    pub outcomes: BTreeMap<String, u64>,
+    /// How elements of dedupes ended: `same`, `differs`, an errno.
+    pub elements: BTreeMap<String, u64>,
+    /// Refusals by the id of the rule that decided.
+    pub refusals: BTreeMap<String, u64>,
+    /// Dedupe calls.
+    pub nr_dedupes: u64,
+    /// Dedupe calls that succeeded for an element and moved a reference.
+    pub nr_moved: u64,
+    /// Dedupe calls that found a difference.
+    pub nr_differing: u64,
+    /// Dedupe calls that met dirty pages in a range.
+    pub nr_met_dirty: u64,
+    /// Dedupe calls that cut an extent in the middle.
+    pub nr_cut: u64,
+}
+
+/// Shares of the dedupe calls of a run, between 0 and 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shares {
+    /// Succeeded and moved a reference.
+    pub moved: f64,
+    /// Found a difference.
+    pub differing: f64,
+    /// Met dirty pages.
+    pub met_dirty: f64,
+    /// Cut an extent in the middle.
+    pub cut: f64,
+}
+
+impl Shares {
+    /// What a run must reach to prove anything.
+    pub const NEEDED: Shares = Shares {
+        moved: 0.40,
+        differing: 0.10,
+        met_dirty: 0.20,
+        cut: 0.30,
+    };
+
+    /// Returns what is too small, as `name has of needed` with percentages.
+    pub fn lacking(&self) -> Vec<String> {
+        let Shares {
+            moved,
+            differing,
+            met_dirty,
+            cut,
+        } = Shares::NEEDED;
+        let facts = [
+            ("succeed and move a reference", self.moved, moved),
+            ("find a difference", self.differing, differing),
+            ("meet dirty pages", self.met_dirty, met_dirty),
+            ("cut an extent in the middle", self.cut, cut),
+        ];
+        let lacking = facts.iter().filter(|(_, has, needed)| has < needed);
+        lacking
+            .map(|(what, has, needed)| {
+                format!(
+                    "{:.0} % of the dedupes {what}, needed {:.0} %",
+                    has * 100.0,
+                    needed * 100.0
+                )
+            })
+            .collect()
+    }
+}
+
+impl Tally {
+    /// Counts one reply of the expected witness.
+    pub(crate) fn count(&mut self, op: &Op, reply: &Reply) {
+        let answer = &reply.answer;
+        let text = outcome_text(&answer.outcome);
+        let text = if matches!(op, Op::Dedupe(_)) {
+            format!("dedupe {text}")
+        } else {
+            text
+        };
+        add(&mut self.outcomes, &text);
+        let Outcome::Dedupe { elements, .. } = &answer.outcome else {
+            // A clone or write that was refused has one rule, if any.
+            let rules = answer.rules.iter().flatten();
+            rules.for_each(|rule| add(&mut self.refusals, rule));
+            return;
+        };
+        self.nr_dedupes += 1;
+        let has = |wanted: i32| elements.iter().any(|element| element.status == wanted);
+        self.nr_moved += u64::from(has(SAME) && answer.effect.moved_reference);
+        self.nr_differing += u64::from(has(DIFFERS));
+        self.nr_met_dirty += u64::from(answer.effect.met_dirty_pages);
+        self.nr_cut += u64::from(answer.effect.cut_extent);
+        for element in elements {
+            match (element.status, Errno::from_status(element.status)) {
+                (SAME, _) => add(&mut self.elements, "same"),
+                (DIFFERS, _) => add(&mut self.elements, "differs"),
+                (_, Some(errno)) => add(&mut self.elements, &errno.to_string()),
+                (_, None) => add(&mut self.elements, "untouched"),
+            }
+        }
+        answer
+            .rules
+            .iter()
+            .flatten()
+            .for_each(|rule| add(&mut self.refusals, rule));
+    }
+
+    /// Returns the shares of the dedupe calls; all 0 if there were none.
+    pub fn shares(&self) -> Shares {
+        let share = |part: u64| {
+            if self.nr_dedupes == 0 {
+                0.0
+            } else {
+                part as f64 / self.nr_dedupes as f64
+            }
+        };
+        Shares {
+            moved: share(self.nr_moved),
+            differing: share(self.nr_differing),
+            met_dirty: share(self.nr_met_dirty),
+            cut: share(self.nr_cut),
+        }
+    }
+}
+
+fn add(counts: &mut BTreeMap<String, u64>, key: &str) {
+    match counts.get_mut(key) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(key.to_owned(), 1);
+        }
+    }
+}
