@@ -78,6 +78,11 @@ impl FsState {
         if done_to < target_end {
             let dropped = self.drop_extents(target, done_to, target_end);
             report.cut_extent |= dropped.cut_item;
+            self.look_up_holes(
+                target,
+                done_to,
+                target_end.min(align_up(self.inode(target).size)),
+            );
             self.update_clone_size(target, target_end, target_offset + unrounded_len);
         }
         if times == TimesUpdate::Now {
@@ -91,6 +96,7 @@ impl FsState {
         let size = self.inode(id).size;
         if target_offset > size {
             self.truncate_block(id, size);
+            self.modify_holes(id, align_up(size), target_offset);
             let from = align_down(size);
             self.wait_ordered_range(id, from, target_offset - from);
         }

@@ -23,6 +23,7 @@ impl FsState {
             .as_deref_mut()
             .expect("a live inode");
         let (root, ino) = (inode.root, inode.ino);
+        inode.hole_maps.remove(start, end);
 
         // The item that begins before the range may reach into it, or over it.
         let mut behind = None;

@@ -3,7 +3,7 @@
 use data::Content;
 use uapi::Errno;
 
-use crate::{FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
+use crate::{BLOCK, FsState, InodeId, SliceKind, align_down, align_up};
 
 impl FsState {
     /// Preallocates `offset..offset + len` bytes, without changing the size if `keeps_size`.
@@ -24,7 +24,11 @@ impl FsState {
         if alloc_start > size || offset + len > size {
             self.truncate_block(id, size);
         }
+        if alloc_start > size {
+            self.modify_holes(id, align_up(size), alloc_start);
+        }
         self.wait_ordered_range(id, alloc_start, alloc_end - alloc_start);
+        self.look_up_holes(id, alloc_start, alloc_end);
         for (start, end) in self.unallocated(id, alloc_start, alloc_end) {
             self.preallocate(id, start, end);
         }
@@ -43,43 +47,46 @@ impl FsState {
     pub fn punch_hole(&mut self, id: InodeId, offset: u64, len: u64) -> Result<(), Errno> {
         self.check_fallocate(id, offset, len, true)?;
         self.wait_ordered_range(id, offset, len);
-        let asked = offset;
-        let Some((offset, len)) = self.first_non_hole(id, offset, len) else {
+        let (asked, end) = (offset, offset + len);
+        let (offset, len) = self.behind_hole(id, offset, len).unwrap_or((offset, len));
+        if len == 0 {
             return Ok(());
-        };
+        }
         self.file_modified(id);
         self.inode_mut(id).digest = None;
         let size_end = align_up(self.inode(id).size);
-        let end = offset + len;
         let is_one_block = align_down(offset) == align_down(end - 1);
-        if is_one_block && len < crate::BLOCK {
+        if is_one_block && len < BLOCK {
             if offset < size_end {
                 self.zero_in_block(id, offset, end);
             }
             return Ok(());
         }
-        let mut lock_start = align_up(offset);
-        let lock_end = align_down(end);
+        let (mut lock_start, lock_end) = (align_up(offset), align_down(end));
         if offset < size_end {
             self.truncate_block(id, offset);
         }
-        let mut rest = (offset, len);
+        // Unless a hole was skipped already, look again behind the first block.
         if offset == asked {
-            let Some(found) = self.first_non_hole(id, lock_start, end.saturating_sub(lock_start))
-            else {
-                return Ok(());
-            };
-            rest = found;
-            lock_start = found.0;
+            match self.behind_hole(id, lock_start, end - lock_start) {
+                Some((_, 0)) => return Ok(()),
+                Some((start, _)) => lock_start = start,
+                None => {}
+            }
         }
-        let tail_len = (rest.0 + rest.1).saturating_sub(lock_end);
-        if tail_len > 0
-            && let Some((tail_start, tail_len)) = self.first_non_hole_as_is(id, lock_end, tail_len)
-            && tail_start + tail_len < size_end
+        // The tail block is zeroed unless a hole begins it.
+        if end > lock_end
+            && self.behind_hole(id, lock_end, end - lock_end).is_none()
+            && end < size_end
         {
-            self.zero_in_block(id, align_down(tail_start), tail_start + tail_len);
+            self.zero_in_block(id, lock_end, end);
         }
-        self.drop_extents(id, lock_start, lock_end);
+        if lock_start < lock_end {
+            self.drop_extents(id, lock_start, lock_end);
+            if lock_start < size_end {
+                self.modify_holes(id, lock_start, lock_end);
+            }
+        }
         Ok(())
     }
 
@@ -148,28 +155,11 @@ impl FsState {
         }
     }
 
-    /// Skips a hole at the beginning of `start..start + len`; `None` if there is nothing else.
-    /// (`find_first_non_hole`: it looks at items, not at dirty pages.)
-    fn first_non_hole(&self, id: InodeId, start: u64, len: u64) -> Option<(u64, u64)> {
-        let found = self.first_non_hole_as_is(id, start, len);
-        if found.is_some() {
-            return found;
-        }
-        let end = start.checked_add(len)?;
-        let next = self
-            .inode(id)
-            .item_at_or_behind(align_down(start))
-            .map(|(key, _)| key);
-        next.filter(|&key| key < end).map(|key| (key, end - key))
-    }
-
-    /// Returns the range itself unless a hole begins it.
-    fn first_non_hole_as_is(&self, id: InodeId, start: u64, len: u64) -> Option<(u64, u64)> {
-        let at = align_down(start);
-        let item = self.inode(id).item_at_or_behind(at);
-        let is_covered = item.is_some_and(|(key, item): (u64, &FileExtent)| {
-            key <= at && align_up(item.end(key)) > at
-        });
-        (is_covered && len > 0).then_some((start, len))
+    /// Skips a hole at the beginning of `start..start + len` as far as the extent map cache knows
+    /// it, and returns what is left; `None` if no hole begins the range
+    /// (`find_first_non_hole`: it looks at items, not at dirty pages).
+    fn behind_hole(&mut self, id: InodeId, start: u64, len: u64) -> Option<(u64, u64)> {
+        let hole_end = self.hole_end(id, align_down(start), align_up(len))?;
+        Some((hole_end, (start + len).saturating_sub(hole_end)))
     }
 }

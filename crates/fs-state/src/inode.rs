@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use data::{Content, Digest};
 
+use crate::hole_maps::HoleMaps;
 use crate::{FileExtent, RootId};
 
 /// Index of an inode in its filesystem. Stable while the inode lives.
@@ -72,6 +73,10 @@ pub struct Inode {
     pub(crate) items: BTreeMap<u64, FileExtent>,
     /// Dirty pages by file offset: block-aligned, not overlapping, not touching.
     pub(crate) dirty: BTreeMap<u64, Content>,
+    /// The transaction in which the inode item last changed.
+    pub(crate) last_trans: u64,
+    /// Holes in the extent map cache.
+    pub(crate) hole_maps: HoleMaps,
     /// Entries of a directory; `None` for everything else.
     pub(crate) children: Option<BTreeMap<Box<str>, InodeId>>,
     /// The digest of the contents, until they change.
@@ -96,6 +101,8 @@ impl Inode {
             ctime: stamp,
             items: BTreeMap::new(),
             dirty: BTreeMap::new(),
+            last_trans: 0,
+            hole_maps: HoleMaps::default(),
             children: (kind == Kind::Directory).then(BTreeMap::new),
             digest: None,
         }

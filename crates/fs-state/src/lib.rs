@@ -18,6 +18,7 @@ pub mod extent;
 pub mod fallocate;
 pub mod fiemap;
 pub mod fsck;
+pub mod hole_maps;
 pub mod inode;
 pub mod item;
 pub mod namespace;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uapi::Errno;
 
+use crate::hole_maps::HoleMaps;
 use crate::{AttributeKind, FileExtent, FsState, Inode, InodeId, Kind, RootId};
 
 impl FsState {
@@ -272,6 +273,7 @@ impl FsState {
         let mut copy = self.inode(id).clone();
         copy.root = root;
         copy.dirty.clear();
+        copy.hole_maps = HoleMaps::default();
         for (&key, item) in &copy.items {
             if let FileExtent::Regular(slice) = item {
                 self.extents

@@ -15,6 +15,7 @@ impl FsState {
         if let Some(digest) = self.inode(id).digest {
             return digest;
         }
+        self.look_up_holes(id, 0, self.inode(id).size);
         let digest = self.content(id).digest();
         self.inode_mut(id).digest = Some(digest);
         digest

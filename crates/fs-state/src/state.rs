@@ -173,16 +173,19 @@ impl FsState {
 
     /// Sets mtime and ctime of the inode to now.
     pub(crate) fn touch(&mut self, id: InodeId) {
-        let stamp = self.stamp();
+        let (stamp, transid) = (self.stamp(), self.transid);
         let inode = self.inode_mut(id);
         inode.mtime = stamp;
         inode.ctime = stamp;
+        inode.last_trans = transid;
     }
 
     /// Sets ctime of the inode to now.
     pub(crate) fn touch_ctime(&mut self, id: InodeId) {
-        let stamp = self.stamp();
-        self.inode_mut(id).ctime = stamp;
+        let (stamp, transid) = (self.stamp(), self.transid);
+        let inode = self.inode_mut(id);
+        inode.ctime = stamp;
+        inode.last_trans = transid;
     }
 
     /// What `file_modified` does: mtime and ctime now, set-user-ID and set-group-ID dropped.

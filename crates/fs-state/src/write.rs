@@ -32,6 +32,7 @@ impl FsState {
         // A write that begins past the block of EOF expands the file first (btrfs_write_check).
         if align_down(pos) > size {
             self.truncate_block(id, size);
+            self.modify_holes(id, align_up(size), align_up(pos + len));
         }
         let (start, end) = (align_down(pos), align_up(pos + len));
         let mut pages = Content::zeros(0);
@@ -61,6 +62,7 @@ impl FsState {
         self.inode_mut(id).digest = None;
         if size > old_size {
             self.truncate_block(id, old_size);
+            self.modify_holes(id, align_up(old_size), size);
             self.inode_mut(id).size = size;
             return Ok(());
         }
@@ -92,6 +94,10 @@ impl FsState {
     }
 
     pub(crate) fn dirty_pages(&mut self, id: InodeId, start: u64, pages: Content) {
+        // Counting which of them are new looks up the holes, but for those behind EOF.
+        if start < self.inode(id).size || self.inode(id).has_prealloc {
+            self.look_up_holes(id, start, start + pages.len());
+        }
         self.inode_mut(id).set_dirty(start, pages);
         self.dirty_inodes.insert(id);
     }

@@ -7,12 +7,19 @@
 
 use data::Content;
 
-use crate::{ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
+use crate::{ExtentId, ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
 
 impl FsState {
     /// Writes back the whole file and waits for its ordered extents.
     pub fn flush(&mut self, id: InodeId) {
         self.write_range(id, 0, u64::MAX);
+    }
+
+    /// What `fsync(2)` does: a flush, then the log. Nothing of the log is modelled but that extent
+    /// maps may merge behind it.
+    pub fn fsync(&mut self, id: InodeId) {
+        self.flush(id);
+        self.log_hole_maps(id);
     }
 
     /// Starts writeback of the whole mapping, as `filemap_flush`: ordered extents complete at once
@@ -43,6 +50,7 @@ impl FsState {
         if self.inode(id).dirty.is_empty() {
             return;
         }
+        let mut ordered = Vec::new();
         let mut at = align_down(start);
         while at < end {
             let inode = self.inode(id);
@@ -57,26 +65,71 @@ impl FsState {
             let run_end =
                 (key + content.len()).min(page.saturating_add(self.behaviour.extent_len_max));
             for (run_start, run) in self.inode_mut(id).take_dirty(page, run_end) {
-                self.run_delalloc_range(id, run_start, run);
+                self.run_delalloc_range(id, run_start, run, &mut ordered);
             }
             at = run_end;
+        }
+        // Every decision of a pass is taken before the first ordered extent completes.
+        for extent in ordered {
+            self.finish_ordered(id, extent);
         }
         if self.inode(id).dirty.is_empty() {
             self.dirty_inodes.remove(&id);
         }
     }
 
-    fn run_delalloc_range(&mut self, id: InodeId, start: u64, content: Content) {
+    fn run_delalloc_range(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        content: Content,
+        ordered: &mut Vec<OrderedExtent>,
+    ) {
         let inode = self.inode(id);
         if inode.is_nodatacow || inode.has_prealloc {
-            self.run_delalloc_nocow(id, start, &content);
+            self.run_delalloc_nocow(id, start, &content, ordered);
         } else {
-            self.cow_file_range(id, start, content, true);
+            self.cow_file_range(id, start, content, true, ordered);
+        }
+    }
+
+    fn finish_ordered(&mut self, id: InodeId, ordered: OrderedExtent) {
+        self.inode_mut(id).last_trans = self.transid;
+        let OrderedExtent {
+            start,
+            extent,
+            offset,
+            kind,
+        } = ordered;
+        match kind {
+            OrderedKind::Cow { len } => {
+                self.drop_extents(id, start, start + len);
+                self.insert_slice(id, start, self.whole_slice(extent, SliceKind::Written));
+                self.note_csums(id, extent, 0, len);
+            }
+            OrderedKind::Nocow { content } => {
+                let len = content.len();
+                self.extents.overwrite(extent, offset, content);
+                self.note_csums(id, extent, offset, len);
+                self.mark_extent_written(id, start, start + len);
+            }
+        }
+    }
+
+    fn note_csums(&mut self, id: InodeId, extent: ExtentId, offset: u64, len: u64) {
+        if !self.inode(id).is_nodatasum {
+            self.extents.add_csums(extent, offset, offset + len);
         }
     }
 
     /// Writes what can be written in place, COWs the stretches in between.
-    fn run_delalloc_nocow(&mut self, id: InodeId, start: u64, content: &Content) {
+    fn run_delalloc_nocow(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        content: &Content,
+        ordered: &mut Vec<OrderedExtent>,
+    ) {
         let end = start + content.len();
         let may_inline = self.behaviour.inlines_nocow;
         let mut cow_start = None;
@@ -104,28 +157,25 @@ impl FsState {
                 continue;
             };
             if let Some(from) = cow_start.take() {
-                self.cow_file_range(
-                    id,
-                    from,
-                    content.slice(from - start..at - start),
-                    may_inline,
-                );
+                let piece = content.slice(from - start..at - start);
+                self.cow_file_range(id, from, piece, may_inline, ordered);
             }
             let piece_end = item_end.min(end);
             let piece = content.slice(at - start..piece_end - start);
-            self.write_in_place(id, key, slice, at, piece);
+            ordered.push(OrderedExtent {
+                start: at,
+                extent: slice.extent,
+                offset: slice.offset + (at - key),
+                kind: OrderedKind::Nocow { content: piece },
+            });
             at = piece_end;
         }
         if at < end {
             cow_start.get_or_insert(at);
         }
         if let Some(from) = cow_start {
-            self.cow_file_range(
-                id,
-                from,
-                content.slice(from - start..end - start),
-                may_inline,
-            );
+            let piece = content.slice(from - start..end - start);
+            self.cow_file_range(id, from, piece, may_inline, ordered);
         }
     }
 
@@ -146,40 +196,22 @@ impl FsState {
             && !extent.has_any_csum(from, to)
     }
 
-    fn write_in_place(
-        &mut self,
-        id: InodeId,
-        key: u64,
-        slice: ExtentSlice,
-        at: u64,
-        content: Content,
-    ) {
-        let len = content.len();
-        let offset = slice.offset + (at - key);
-        self.extents.overwrite(slice.extent, offset, content);
-        if !self.inode(id).is_nodatasum {
-            self.extents.add_csums(slice.extent, offset, offset + len);
-        }
-        if slice.kind == SliceKind::Prealloc {
-            self.mark_extent_written(id, key, slice, at, at + len);
-        }
-    }
-
     /// Turns `start..end` of a preallocated item into a written one and merges it with written
     /// neighbours of the same extent (`btrfs_mark_extent_written`, fs/btrfs/file.c).
-    fn mark_extent_written(
-        &mut self,
-        id: InodeId,
-        key: u64,
-        slice: ExtentSlice,
-        start: u64,
-        end: u64,
-    ) {
+    fn mark_extent_written(&mut self, id: InodeId, start: u64, end: u64) {
         let generation = self.transid;
         let inode = self.inodes[id.0 as usize]
             .as_deref_mut()
             .expect("a live inode");
         let (root, ino) = (inode.root, inode.ino);
+        let Some((&key, FileExtent::Regular(slice))) = inode.items.range(..=start).next_back()
+        else {
+            return;
+        };
+        let slice = *slice;
+        if slice.kind == SliceKind::Written {
+            return;
+        }
         let backref = slice.backref_offset(key);
         inode.items.remove(&key);
         let mut pieces = 0;
@@ -236,26 +268,50 @@ impl FsState {
 
     /// Writes `content` to a fresh extent, or inline if the whole file fits
     /// (`cow_file_range`, `can_cow_file_range_inline`, fs/btrfs/inode.c).
-    fn cow_file_range(&mut self, id: InodeId, start: u64, content: Content, may_inline: bool) {
-        let end = start + content.len();
+    fn cow_file_range(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        content: Content,
+        may_inline: bool,
+        ordered: &mut Vec<OrderedExtent>,
+    ) {
+        let len = content.len();
         let size = self.inode(id).size;
-        let inline_len = size.min(end);
+        let inline_len = size.min(start + len);
         let fits = start == 0 && inline_len >= size && inline_len <= self.behaviour.max_inline;
         if may_inline && fits {
-            self.drop_extents(id, 0, end);
+            self.drop_extents(id, 0, start + len);
             let bytes = Box::new(content.slice(0..inline_len));
             self.inode_mut(id)
                 .items
                 .insert(0, FileExtent::Inline(bytes));
             return;
         }
-        let len = content.len();
         let extent = self.extents.allocate(content, self.transid);
-        if !self.inode(id).is_nodatasum {
-            self.extents.add_csums(extent, 0, len);
-        }
-        // The item goes in before the old ones are dropped in no order that anyone could see.
-        self.drop_extents(id, start, end);
-        self.insert_slice(id, start, self.whole_slice(extent, SliceKind::Written));
+        ordered.push(OrderedExtent {
+            start,
+            extent,
+            offset: 0,
+            kind: OrderedKind::Cow { len },
+        });
     }
+}
+
+/// Data on its way to disk; its items change when it completes.
+struct OrderedExtent {
+    /// File offset.
+    start: u64,
+    /// Where it goes.
+    extent: ExtentId,
+    /// First byte within the extent.
+    offset: u64,
+    kind: OrderedKind,
+}
+
+enum OrderedKind {
+    /// A fresh extent of this many bytes takes the place of what was there.
+    Cow { len: u64 },
+    /// These bytes go where a preallocated or NOCOW item says already.
+    Nocow { content: Content },
 }

@@ -1,0 +1,157 @@
+//! Which holes of a file the kernel has in its extent map cache.
+//!
+//! A hole is looked up block range by block range, cached, and merged with cached neighbours
+//! (`btrfs_get_extent`, fs/btrfs/inode.c; `try_merge_map`, fs/btrfs/extent_map.c). It shows: punching
+//! a hole skips what it takes for one hole, and that is as long as the cache says. Items need no
+//! cache here, since they are looked up exactly.
+
+use std::collections::BTreeMap;
+
+use crate::{FsState, InodeId, align_down, align_up};
+
+/// Cached holes by first byte: disjoint ranges of bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HoleMaps(BTreeMap<u64, HoleMap>);
+
+#[derive(Clone, Copy, Debug)]
+struct HoleMap {
+    end: u64,
+    /// Waits for an fsync to log it; until then it is not merged with its neighbours.
+    is_modified: bool,
+}
+
+impl HoleMaps {
+    fn covering(&self, offset: u64) -> Option<HoleMap> {
+        self.0
+            .range(..=offset)
+            .next_back()
+            .map(|(_, &map)| map)
+            .filter(|map| map.end > offset)
+    }
+
+    /// Caches `start..end`, no byte of which is cached, merged with what it touches on both sides;
+    /// returns the merged range's end.
+    fn insert(&mut self, start: u64, end: u64) -> u64 {
+        let (mut from, mut to) = (start, end);
+        if let Some((&before, map)) = self.0.range(..start).next_back()
+            && map.end == start
+            && !map.is_modified
+        {
+            from = before;
+        }
+        if let Some(&map) = self.0.get(&end)
+            && !map.is_modified
+        {
+            self.0.remove(&end);
+            to = map.end;
+        }
+        self.0.insert(
+            from,
+            HoleMap {
+                end: to,
+                is_modified: false,
+            },
+        );
+        to
+    }
+
+    /// Caches `start..end` as modified, in place of what was cached there.
+    fn replace(&mut self, start: u64, end: u64) {
+        self.remove(start, end);
+        self.0.insert(
+            start,
+            HoleMap {
+                end,
+                is_modified: true,
+            },
+        );
+    }
+
+    /// Forgets `start..end`; parts outside stay.
+    pub(crate) fn remove(&mut self, start: u64, end: u64) {
+        while let Some((&from, &map)) = self.0.range(..end).next_back()
+            && map.end > start
+        {
+            self.0.remove(&from);
+            if map.end > end {
+                self.0.insert(end, map);
+            }
+            if from < start {
+                self.0.insert(from, HoleMap { end: start, ..map });
+                return;
+            }
+        }
+    }
+
+    /// Merges what an fsync has logged.
+    fn merge_logged(&mut self) {
+        for (start, map) in std::mem::take(&mut self.0) {
+            self.insert(start, map.end);
+        }
+    }
+}
+
+impl FsState {
+    /// Looks up the hole at the block-aligned `start` within `len` bytes, as `btrfs_get_extent`:
+    /// returns where the cached hole ends, or `None` if an item covers `start`.
+    pub(crate) fn hole_end(&mut self, id: InodeId, start: u64, len: u64) -> Option<u64> {
+        let inode = self.inode_mut(id);
+        let next_item = match inode.item_at_or_behind(start) {
+            Some((key, _)) if key <= start => return None,
+            Some((key, _)) => key,
+            None => u64::MAX,
+        };
+        if let Some(map) = inode.hole_maps.covering(start) {
+            return Some(map.end);
+        }
+        let next_map = inode
+            .hole_maps
+            .0
+            .range(start..)
+            .next()
+            .map_or(u64::MAX, |(&from, _)| from);
+        let end = start.saturating_add(len).min(next_item).min(next_map);
+        Some(inode.hole_maps.insert(start, end))
+    }
+
+    /// Looks up every hole of `start..end`, as reading pages or counting new delalloc does.
+    pub fn look_up_holes(&mut self, id: InodeId, start: u64, end: u64) {
+        self.walk_holes(id, start, end, |_, _, _| {});
+    }
+
+    /// Makes every hole of `start..end` a modified map, as an expanding truncate and a punch do.
+    pub(crate) fn modify_holes(&mut self, id: InodeId, start: u64, end: u64) {
+        self.walk_holes(id, start, end, HoleMaps::replace);
+    }
+
+    /// What an fsync does to the maps it logs: the ones not committed yet are merged.
+    pub(crate) fn log_hole_maps(&mut self, id: InodeId) {
+        if self.inode(id).last_trans == self.transid {
+            self.inode_mut(id).hole_maps.merge_logged();
+        }
+    }
+
+    fn walk_holes(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        end: u64,
+        found: fn(&mut HoleMaps, u64, u64),
+    ) {
+        let end = align_up(end);
+        let mut at = align_down(start);
+        while at < end {
+            let covering = self
+                .inode(id)
+                .item_at_or_behind(at)
+                .filter(|(key, _)| *key <= at);
+            if let Some((key, item)) = covering {
+                at = align_up(item.end(key));
+                continue;
+            }
+            let hole_end = self.hole_end(id, at, end - at).expect("no item covers it");
+            found(&mut self.inode_mut(id).hole_maps, at, hole_end.min(end));
+            at = hole_end;
+        }
+    }
+}
