@@ -1,0 +1,238 @@
+//! Runs real User Mode Linux kernels. This program is its own agent: called with `agent` it is
+//! guard or init. The backend inside is a stub that knows a few names; what the ioctls answer is
+//! tested elsewhere.
+
+mod driver;
+mod stub;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use backend_uml::{Uml, UmlOptions, agent};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::Signal;
+use scenario::{Backend, BackendError, Exchange, Geometry, Name, Op, Outcome, Probe};
+
+use crate::driver::Driver;
+use crate::stub::Stub;
+
+type Test = fn(PathBuf) -> Result<(), Failed>;
+
+const TESTS: [(&str, Test); 9] = [
+    ("a_batch_is_answered_in_order", a_batch_is_answered_in_order),
+    (
+        "replies_longer_than_any_buffer_arrive_whole",
+        replies_longer_than_any_buffer_arrive_whole,
+    ),
+    (
+        "a_panic_is_the_last_reply_and_reset_boots_again",
+        a_panic_is_the_last_reply,
+    ),
+    (
+        "a_hang_is_the_last_reply_and_reset_boots_again",
+        a_hang_is_the_last_reply,
+    ),
+    (
+        "a_crash_of_the_agent_is_not_blamed_on_the_kernel",
+        a_crash_of_the_agent_is_an_error,
+    ),
+    (
+        "a_guest_that_cannot_be_set_up_says_why",
+        a_guest_that_cannot_be_set_up_says_why,
+    ),
+    (
+        "nothing_outlives_a_killed_driver",
+        nothing_outlives_a_killed_driver,
+    ),
+    (
+        "the_next_start_ends_what_outlives_driver_and_guard",
+        the_next_start_ends_what_outlives,
+    ),
+    ("cleanup_all_leaves_nothing", cleanup_all_leaves_nothing),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match args.first().and_then(|role| role.to_str()) {
+        Some("agent") => agent::run(&args[1..], |mounts| Ok(Box::new(Stub::new(mounts)))),
+        Some("broken-agent") => agent::run(&args[1..], |_| {
+            Err(BackendError::Channel("no backend in this one".to_owned()))
+        }),
+        Some("driver") => driver::drive(),
+        _ => test(),
+    }
+}
+
+fn test() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let kernel = backend_uml::find(None);
+    let trials = TESTS
+        .into_iter()
+        .map(|(name, test)| match &kernel {
+            Ok(kernel) => {
+                let kernel = kernel.clone();
+                Trial::test(name, move || test(kernel))
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                let reason = reason.lines().next().unwrap_or_default().to_owned();
+                Trial::test(name, || Ok(()))
+                    .with_kind(reason)
+                    .with_ignored_flag(true)
+            }
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+// The tests, each with a kernel of its own.
+
+fn a_batch_is_answered_in_order(kernel: PathBuf) -> Result<(), Failed> {
+    let mut uml = start(kernel)?;
+    uml.reset(&Geometry::default())?;
+    let batch: Vec<Exchange> = (0..600)
+        .map(|number| look(&format!("F{number}"), number))
+        .collect();
+    let replies = uml.run(&batch)?;
+    assert_eq!(replies.len(), batch.len());
+    for (number, reply) in (0_u64..).zip(&replies) {
+        assert_eq!(reply.answer.outcome, Outcome::Done);
+        assert_eq!(reply.observations, [Stub::directory(number)]);
+    }
+    let capabilities = uml.capabilities();
+    assert_eq!(capabilities.release, Some(uml.release()));
+    assert_eq!(uml.name(), format!("uml {}", uml.release()));
+    Ok(())
+}
+
+fn replies_longer_than_any_buffer_arrive_whole(kernel: PathBuf) -> Result<(), Failed> {
+    let mut uml = start(kernel)?;
+    uml.reset(&Geometry::default())?;
+    for nr_runs in [1, 100, 3_000, 40_000] {
+        let seen = uml.observe(&probe("LONG", nr_runs))?;
+        assert_eq!(seen, Stub::file(nr_runs));
+    }
+    Ok(())
+}
+
+fn a_panic_is_the_last_reply(kernel: PathBuf) -> Result<(), Failed> {
+    let mut uml = start(kernel)?;
+    uml.reset(&Geometry::default())?;
+    let replies = uml.run(&[look("F0", 0), look("PANIC", 0), look("F1", 1)])?;
+    assert_eq!(replies.len(), 2);
+    assert_eq!(replies[0].answer.outcome, Outcome::Done);
+    assert_eq!(replies[1].answer.outcome, Outcome::Panics);
+    let complaints = &replies[1].answer.complaints;
+    assert!(
+        complaints.iter().any(|line| line.contains("Kernel panic")),
+        "{complaints:?}"
+    );
+    is_usable_after_reset(&mut uml)
+}
+
+fn a_hang_is_the_last_reply(kernel: PathBuf) -> Result<(), Failed> {
+    let mut options = UmlOptions::new(kernel)?;
+    options.exchange_time_max = Duration::from_secs(3);
+    let mut uml = Uml::start(options)?;
+    uml.reset(&Geometry::default())?;
+    let replies = uml.run(&[look("F0", 0), look("HANG", 0), look("F1", 1)])?;
+    assert_eq!(replies.len(), 2);
+    assert_eq!(replies[0].answer.outcome, Outcome::Done);
+    assert_eq!(replies[1].answer.outcome, Outcome::Hangs);
+    is_usable_after_reset(&mut uml)
+}
+
+fn a_crash_of_the_agent_is_an_error(kernel: PathBuf) -> Result<(), Failed> {
+    let mut uml = start(kernel)?;
+    uml.reset(&Geometry::default())?;
+    let error = uml
+        .run(&[look("CRASH", 0)])
+        .expect_err("nobody answers")
+        .to_string();
+    assert!(error.contains("the stub crashes"), "{error}");
+    is_usable_after_reset(&mut uml)
+}
+
+fn a_guest_that_cannot_be_set_up_says_why(kernel: PathBuf) -> Result<(), Failed> {
+    let mut options = UmlOptions::new(kernel)?;
+    options.agent_args = vec!["broken-agent".into()];
+    let error = Uml::start(options).err().expect("no backend").to_string();
+    assert!(error.contains("no backend in this one"), "{error}");
+    Ok(())
+}
+
+fn nothing_outlives_a_killed_driver(_: PathBuf) -> Result<(), Failed> {
+    let driver = Driver::start("stay")?;
+    rustix::process::kill_process(driver.pid, Signal::KILL)?;
+    driver.has_nothing_left()?;
+    assert!(
+        !driver.folder.exists(),
+        "{} is still there",
+        driver.folder.display()
+    );
+    Ok(())
+}
+
+fn the_next_start_ends_what_outlives(_: PathBuf) -> Result<(), Failed> {
+    let driver = Driver::start("stay")?;
+    // The guard dies before it can see what becomes of the driver.
+    rustix::process::kill_process(driver.guard, Signal::KILL)?;
+    rustix::process::kill_process(driver.pid, Signal::KILL)?;
+    driver.has_ended()?;
+    backend_uml::remove_leftovers();
+    driver.has_nothing_left()?;
+    assert!(
+        !driver.folder.exists(),
+        "{} is still there",
+        driver.folder.display()
+    );
+    Ok(())
+}
+
+fn cleanup_all_leaves_nothing(_: PathBuf) -> Result<(), Failed> {
+    let mut driver = Driver::start("clean")?;
+    driver.has_nothing_left()?;
+    assert!(
+        !driver.folder.exists(),
+        "{} is still there",
+        driver.folder.display()
+    );
+    // It goes on living and finds its kernel dead.
+    assert!(driver.child.wait()?.success());
+    Ok(())
+}
+
+fn is_usable_after_reset(uml: &mut Uml) -> Result<(), Failed> {
+    assert!(uml.run(&[look("F3", 3)]).is_err());
+    uml.reset(&Geometry::default())?;
+    assert_eq!(uml.observe(&probe("F3", 3))?, Stub::directory(3));
+    Ok(())
+}
+
+fn start(kernel: PathBuf) -> Result<Uml, BackendError> {
+    Uml::start(UmlOptions::new(kernel)?)
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name of the language")
+}
+
+fn probe(text: &str, number: u64) -> Probe {
+    Probe {
+        name: name(text),
+        delalloc_hint: Some(number << 12),
+    }
+}
+
+/// Returns an exchange that does what the stub does for the name, then looks at it.
+fn look(text: &str, number: u64) -> Exchange {
+    Exchange {
+        op: Op::File {
+            name: name(text),
+            is_nocow: false,
+        },
+        probes: vec![probe(text, number)],
+    }
+}
