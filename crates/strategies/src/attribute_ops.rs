@@ -1,0 +1,154 @@
+//! Operations on attributes and on names that are no regular files.
+
+use scenario::{Attribute, Caller, DedupeCall, Name, Op};
+
+use crate::dedupe_ops;
+use crate::shadow::File;
+use crate::swarm::{Place, PlaceKind, Swarm};
+
+/// How many snapshots a run makes: each copies every file.
+const NR_SNAPSHOTS_MAX: usize = 6;
+/// How many directories, subvolumes and fifos a run makes.
+const NR_PLACES_MAX: usize = 4;
+/// Above this many files there are no more snapshots.
+const NR_FILES_MAX: usize = 60;
+
+impl Swarm {
+    /// Returns a change of an attribute. Immutable files become mutable again soon.
+    pub(crate) fn draw_attribute(&mut self) -> Option<Op> {
+        let idx = self.pick_writable()?;
+        let File {
+            name,
+            size,
+            was_written,
+            ..
+        } = &self.shadow.files()[idx];
+        let (name, size, was_written) = (name.clone(), *size, *was_written);
+        if size == 0 || self.dice.is(30) {
+            let attribute = Attribute::Nocow;
+            return Some(Op::Chattr {
+                name,
+                attribute,
+                is_set: self.dice.is(50),
+            });
+        }
+        // A descriptor that was never opened could not be opened on an immutable file: whether it
+        // was is no question of the filesystem's.
+        if !self.options.is_root || !was_written {
+            return None;
+        }
+        if let Some(call) = self.call_into(idx) {
+            self.plan.push_back(Op::Dedupe(call));
+        }
+        Some(self.immutable_for_a_while(name))
+    }
+
+    /// Returns the operation that makes a file immutable, and plans its end.
+    pub(crate) fn immutable_for_a_while(&mut self, name: Name) -> Op {
+        let immutable = |name, is_set| Op::Chattr {
+            name,
+            attribute: Attribute::Immutable,
+            is_set,
+        };
+        if self.dice.is(30) {
+            self.plan.push_back(Op::Punch {
+                name: name.clone(),
+                offset: 0,
+                len: 4096,
+            });
+        }
+        if self.dice.is(30) {
+            self.plan.push_back(Op::Unlink { name: name.clone() });
+        }
+        self.plan.push_back(immutable(name.clone(), false));
+        immutable(name, true)
+    }
+
+    /// Returns a dedupe into a file.
+    fn call_into(&mut self, target_idx: usize) -> Option<DedupeCall> {
+        let mut call = self.draw_useful()?;
+        let name = self.shadow.files()[target_idx].name.clone();
+        dedupe_ops::open_plainly(&mut call, &name);
+        if call
+            .targets
+            .iter()
+            .any(|target| target.fd.name() == Some(&name))
+        {
+            return Some(call);
+        }
+        let offset = call.source_offset;
+        Some(DedupeCall::new(
+            call.source,
+            offset,
+            call.len,
+            self.plain_fd(target_idx),
+            0,
+        ))
+    }
+
+    /// Returns a change of mode or owner.
+    pub(crate) fn draw_owner(&mut self) -> Option<Op> {
+        let idx = self.pick_writable()?;
+        let name = self.shadow.files()[idx].name.clone();
+        if self.options.is_root && self.dice.is(50) {
+            return Some(Op::Chown {
+                name,
+                uid: self.dice.one_of(&[0, Caller::USER_UID]),
+            });
+        }
+        // The owner keeps read and write permission: descriptors are opened by the caller of the
+        // harness, who need not be root.
+        let mode = self
+            .dice
+            .one_of(&[0o600, 0o644, 0o666, 0o606, 0o4755, 0o2775]);
+        Some(Op::Chmod { name, mode })
+    }
+
+    /// Returns the creation of a directory, a subvolume or a fifo.
+    pub(crate) fn draw_place(&mut self) -> Option<Op> {
+        if NR_PLACES_MAX <= self.places.len() {
+            return None;
+        }
+        let kind = self
+            .dice
+            .one_of(&[PlaceKind::Directory, PlaceKind::Subvolume, PlaceKind::Fifo]);
+        let letter = match kind {
+            PlaceKind::Directory => 'D',
+            PlaceKind::Subvolume => 'V',
+            PlaceKind::Fifo => 'P',
+        };
+        let name = Name::new(&format!("{letter}{}", self.places.len() + 1))?;
+        self.places.push(Place {
+            name: name.clone(),
+            kind,
+        });
+        Some(match kind {
+            PlaceKind::Directory => Op::Dir { name },
+            PlaceKind::Subvolume => Op::Subvol { name },
+            PlaceKind::Fifo => Op::Fifo { name },
+        })
+    }
+
+    /// Returns a snapshot of the top or of a subvolume.
+    pub(crate) fn draw_snapshot(&mut self) -> Option<Op> {
+        if NR_SNAPSHOTS_MAX <= self.nr_snapshots || NR_FILES_MAX < self.shadow.files().len() {
+            return None;
+        }
+        let subvolumes: Vec<&Place> = self
+            .places
+            .iter()
+            .filter(|place| place.kind == PlaceKind::Subvolume)
+            .collect();
+        let source = match subvolumes.get(self.dice.idx(subvolumes.len() * 2)) {
+            Some(place) => place.name.clone(),
+            None => Name::top(),
+        };
+        self.nr_snapshots += 1;
+        let target = Name::new(&format!("S{}", self.nr_snapshots))?;
+        Some(Op::Snapshot {
+            source,
+            target,
+            is_readonly: self.dice.is(40),
+        })
+    }
+}

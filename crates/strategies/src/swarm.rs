@@ -1,0 +1,289 @@
+//! The seeded generator of operations: [`Swarm`].
+//!
+//! It draws what its weights like, from what its shadow knows, and carries every operation out on
+//! the shadow. Operations that only make sense together wait in a plan. It never sees an answer of
+//! a witness, so one seed gives one list of operations whatever is tested.
+
+use std::collections::VecDeque;
+
+use scenario::{Capabilities, Name, Op};
+
+use crate::counts::Counts;
+use crate::dice::Dice;
+use crate::file_ops;
+use crate::pair::Spot;
+use crate::shadow::{File, Shadow};
+use crate::weights::{Draw, Weights};
+
+/// What the witnesses of a run can do, and how much they may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwarmOptions {
+    /// Whether there are other callers, owners, immutable files and fifos.
+    pub is_root: bool,
+    /// Whether there is a second mount, and a read-only one.
+    pub has_mounts: bool,
+    /// Whether stamps tell every change; otherwise one operation in twenty waits for a tick.
+    pub has_fine_times: bool,
+    /// No file is made larger than this, bytes.
+    pub max_file_bytes: u64,
+}
+
+impl Default for SwarmOptions {
+    fn default() -> SwarmOptions {
+        SwarmOptions {
+            is_root: true,
+            has_mounts: true,
+            has_fine_times: true,
+            max_file_bytes: 64 << 20,
+        }
+    }
+}
+
+impl SwarmOptions {
+    /// Returns what both of two witnesses can do.
+    #[must_use]
+    pub fn for_both(one: Capabilities, two: Capabilities) -> SwarmOptions {
+        let is_root = one.is_root && two.is_root;
+        // The flat reference has no extents and no times to speak of: it asks for no ticks.
+        let is_coarse = |capabilities: Capabilities| {
+            !capabilities.has_fine_times && !capabilities.tick.is_zero()
+        };
+        SwarmOptions {
+            is_root,
+            has_mounts: is_root,
+            has_fine_times: !is_coarse(one) && !is_coarse(two),
+            ..SwarmOptions::default()
+        }
+    }
+}
+
+/// A generator of operations. One seed and one set of options give one list on every machine.
+#[derive(Debug)]
+pub struct Swarm {
+    pub(crate) dice: Dice,
+    pub(crate) options: SwarmOptions,
+    pub(crate) weights: Weights,
+    pub(crate) shadow: Shadow,
+    /// What comes next whatever the weights say.
+    pub(crate) plan: VecDeque<Op>,
+    /// The latest long writes: where the next dedupe looks first.
+    hot: VecDeque<Hot>,
+    /// Directories, subvolumes and fifos, in the order in which they came.
+    pub(crate) places: Vec<Place>,
+    pub(crate) nr_snapshots: usize,
+    nr_since_sync: u32,
+    nr_until_measured: u32,
+}
+
+/// A name that is no regular file.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) name: Name,
+    pub(crate) kind: PlaceKind,
+}
+
+/// What kind of name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlaceKind {
+    Directory,
+    Subvolume,
+    Fifo,
+}
+
+/// Blocks of a file that were written lately.
+#[derive(Debug)]
+struct Hot {
+    name: Name,
+    first_block: u64,
+    nr_blocks: u64,
+}
+
+/// How many writes are remembered.
+const NR_HOT: usize = 6;
+/// Dirty data lingers for fewer operations than this: a kernel flushes unasked after 30 s.
+const NR_OPS_BETWEEN_SYNCS: u32 = 190;
+/// How often the space is measured, in operations.
+const NR_OPS_BETWEEN_MEASURES: u32 = 64;
+/// Above this many blocks (96 MiB) files are removed.
+const NR_BLOCKS_MAX: usize = 24 << 10;
+
+impl Swarm {
+    /// Returns the generator of a seed.
+    #[must_use]
+    pub fn new(seed: u64, options: SwarmOptions) -> Swarm {
+        let mut dice = Dice::new(seed);
+        let weights = Weights::draw(&mut dice, options.max_file_bytes);
+        Swarm {
+            dice,
+            options,
+            weights,
+            shadow: Shadow::new(),
+            plan: VecDeque::new(),
+            hot: VecDeque::new(),
+            places: Vec::new(),
+            nr_snapshots: 0,
+            nr_since_sync: 0,
+            nr_until_measured: NR_OPS_BETWEEN_MEASURES,
+        }
+    }
+
+    /// Returns the next operation. There is always one.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could end, this cannot"
+    )]
+    pub fn next(&mut self) -> Op {
+        let op = self.draw();
+        self.shadow.apply(&op);
+        match &op {
+            Op::Sync => self.nr_since_sync = 0,
+            _ => self.nr_since_sync += 1,
+        }
+        op
+    }
+
+    /// Returns what was drawn so far, as far as the shadow can tell.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shadow.counts
+    }
+
+    fn draw(&mut self) -> Op {
+        if NR_OPS_BETWEEN_SYNCS <= self.nr_since_sync {
+            return Op::Sync;
+        }
+        if let Some(op) = self.plan.pop_front() {
+            return op;
+        }
+        if !self.options.has_fine_times && self.dice.is(5) {
+            return Op::Tick;
+        }
+        if let Some(op) = self.draw_space() {
+            return op;
+        }
+        if self.nr_own_files() < 2 {
+            return self.draw_create();
+        }
+        let op = match self.weights.next(&mut self.dice) {
+            Draw::Write => self.draw_write(),
+            Draw::Dedupe => self.draw_dedupe(),
+            Draw::Clone => self.draw_clone(),
+            Draw::Truncate => self.draw_truncate(),
+            Draw::Fallocate => self.draw_fallocate(),
+            Draw::Punch => self.draw_punch(),
+            Draw::Flush => self.draw_on_file(|name| Op::Flush { name }),
+            Draw::Fsync => self.draw_on_file(|name| Op::Fsync { name }),
+            Draw::Sync => Some(Op::Sync),
+            Draw::Create if self.nr_own_files() < self.weights.nr_files => Some(self.draw_create()),
+            Draw::Unlink if self.nr_own_files() <= 3 => Some(self.draw_create()),
+            Draw::Create | Draw::Unlink => self.draw_on_file(|name| Op::Unlink { name }),
+            Draw::Attribute => self.draw_attribute(),
+            Draw::Owner => self.draw_owner(),
+            Draw::Directory => self.draw_place(),
+            Draw::Snapshot => self.draw_snapshot(),
+            Draw::Episode => self.draw_episode(),
+        };
+        match op {
+            Some(op) => op,
+            None => self.draw_write().unwrap_or(Op::Sync),
+        }
+    }
+
+    /// Returns the removal of the largest file if there is too much data.
+    fn draw_space(&mut self) -> Option<Op> {
+        self.nr_until_measured = match self.nr_until_measured.checked_sub(1) {
+            Some(nr_left) => nr_left,
+            None => {
+                self.nr_until_measured = NR_OPS_BETWEEN_MEASURES;
+                return self.largest_if_too_much();
+            }
+        };
+        None
+    }
+
+    fn largest_if_too_much(&self) -> Option<Op> {
+        if self.shadow.nr_allocated() <= NR_BLOCKS_MAX {
+            return None;
+        }
+        let is_removable = |file: &&File| !file.is_readonly;
+        let largest = self
+            .shadow
+            .files()
+            .iter()
+            .filter(is_removable)
+            .max_by_key(|file| file.blocks.nr_allocated())?;
+        Some(Op::Unlink {
+            name: largest.name.clone(),
+        })
+    }
+
+    /// Returns how many files there are that did not come by a snapshot.
+    pub(crate) fn nr_own_files(&self) -> usize {
+        self.shadow
+            .files()
+            .iter()
+            .filter(|file| !file.is_copy)
+            .count()
+    }
+
+    /// Returns a file that can be written; mostly one that did not come by a snapshot.
+    pub(crate) fn pick_writable(&mut self) -> Option<usize> {
+        const NR_TRIES: usize = 8;
+        for _ in 0..NR_TRIES {
+            let idx = self.pick_any()?;
+            let file = &self.shadow.files()[idx];
+            if !file.is_readonly && (!file.is_copy || self.dice.is(25)) {
+                return Some(idx);
+            }
+        }
+        self.shadow
+            .files()
+            .iter()
+            .position(|file| !file.is_readonly)
+    }
+
+    /// Returns any regular file.
+    pub(crate) fn pick_any(&mut self) -> Option<usize> {
+        let nr_files = self.shadow.files().len();
+        (0 < nr_files).then(|| self.dice.idx(nr_files))
+    }
+
+    /// Returns an operation on a file that can be written.
+    fn draw_on_file(&mut self, op: impl FnOnce(Name) -> Op) -> Option<Op> {
+        let idx = self.pick_writable()?;
+        Some(op(self.shadow.files()[idx].name.clone()))
+    }
+
+    /// Remembers a write of whole blocks.
+    pub(crate) fn remember(&mut self, name: &Name, first_block: u64, nr_blocks: u64) {
+        if self.hot.len() == NR_HOT {
+            self.hot.pop_back();
+        }
+        self.hot.push_front(Hot {
+            name: name.clone(),
+            first_block,
+            nr_blocks,
+        });
+    }
+
+    /// Returns a block to dedupe, mostly one that was written lately.
+    pub(crate) fn pick_spot(&mut self) -> Option<Spot> {
+        if self.dice.is(75) && !self.hot.is_empty() {
+            let newest = self
+                .dice
+                .idx(self.hot.len())
+                .min(self.dice.idx(self.hot.len()));
+            let hot = &self.hot[newest];
+            let block = (hot.first_block + self.dice.below(hot.nr_blocks)) as usize;
+            let file_idx = self.shadow.idx_of(&hot.name)?;
+            let nr_whole = file_ops::nr_whole_blocks(&self.shadow.files()[file_idx]);
+            return (block < nr_whole).then_some(Spot { file_idx, block });
+        }
+        let file_idx = self.pick_any()?;
+        let nr_whole = file_ops::nr_whole_blocks(&self.shadow.files()[file_idx]);
+        (0 < nr_whole).then(|| Spot {
+            file_idx,
+            block: self.dice.idx(nr_whole),
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! What one seed likes to draw: [`Weights`].
+//!
+//! Every seed multiplies the weights of the rarer operations by factors of its own, so that runs
+//! differ in kind. Writes and dedupes vary little: without both a run proves nothing.
+
+use crate::dice::Dice;
+
+/// What to draw next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Draw {
+    Write,
+    Dedupe,
+    Clone,
+    Truncate,
+    Fallocate,
+    Punch,
+    Flush,
+    Fsync,
+    Sync,
+    Create,
+    Unlink,
+    Attribute,
+    Owner,
+    Directory,
+    Snapshot,
+    Episode,
+}
+
+/// What can be drawn, how likely by default, and whether a seed may do without.
+const DRAWS: [(Draw, u32, bool); 16] = [
+    (Draw::Write, 4400, false),
+    (Draw::Dedupe, 2700, false),
+    (Draw::Clone, 400, true),
+    (Draw::Truncate, 250, true),
+    (Draw::Fallocate, 200, true),
+    (Draw::Punch, 250, true),
+    (Draw::Flush, 400, true),
+    (Draw::Fsync, 200, true),
+    (Draw::Sync, 150, true),
+    (Draw::Create, 150, true),
+    (Draw::Unlink, 100, true),
+    (Draw::Attribute, 100, true),
+    (Draw::Owner, 80, true),
+    (Draw::Directory, 15, true),
+    (Draw::Snapshot, 15, true),
+    (Draw::Episode, 12, false),
+];
+
+/// Factors in tenths by which a seed likes an operation.
+const FACTORS: [u32; 6] = [0, 3, 10, 10, 15, 25];
+
+/// The choices of one seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Weights {
+    draws: [u32; DRAWS.len()],
+    /// By kind of content, see `material.rs`.
+    pub(crate) materials: [u32; 4],
+    /// By shape of a write, see `file_ops.rs`.
+    pub(crate) shapes: [u32; 5],
+    /// By purpose of a dedupe: useful, differing, at an edge.
+    pub(crate) purposes: [u32; 3],
+    /// How many files a run tries to have.
+    pub(crate) nr_files: usize,
+    /// No file is made larger than this, bytes; episodes excepted.
+    pub(crate) file_size_max: u64,
+    /// The longest write, blocks.
+    pub(crate) write_blocks_max: u64,
+    /// The longest useful dedupe, blocks.
+    pub(crate) dedupe_blocks_max: u64,
+}
+
+impl Weights {
+    /// Draws the weights of a seed. Files are at most `file_size_max` bytes.
+    pub(crate) fn draw(dice: &mut Dice, file_size_max: u64) -> Weights {
+        let draws = DRAWS.map(|(_, weight, is_rare)| {
+            if is_rare {
+                weight * dice.one_of(&FACTORS) / 10
+            } else {
+                jitter(dice, weight)
+            }
+        });
+        let size_class = dice.one_of(&[128 << 10, 256 << 10, 512 << 10, 1 << 20]);
+        Weights {
+            draws,
+            materials: [45, 15, 20, 20].map(|weight| jitter(dice, weight)),
+            shapes: [62, 14, 10, 8, 6].map(|weight| jitter(dice, weight)),
+            purposes: [61, 23, 16].map(|weight| jitter(dice, weight)),
+            nr_files: dice.between(4, 12) as usize,
+            file_size_max: file_size_max.min(size_class),
+            write_blocks_max: dice.one_of(&[24, 32, 64]),
+            dedupe_blocks_max: dice.one_of(&[8, 16, 16]),
+        }
+    }
+
+    /// Returns what to draw next.
+    pub(crate) fn next(&self, dice: &mut Dice) -> Draw {
+        DRAWS[dice.weighted(&self.draws)].0
+    }
+}
+
+/// Returns a weight that is up to a seventh off.
+fn jitter(dice: &mut Dice, weight: u32) -> u32 {
+    weight * dice.between(12, 16) as u32 / 14
+}

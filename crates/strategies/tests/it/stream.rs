@@ -1,0 +1,68 @@
+//! What holds for every list of operations.
+
+use reference::Reference;
+use scenario::{Backend, Op, Outcome, Probe};
+use strategies::{Swarm, SwarmOptions};
+
+fn ops(seed: u64, nr_ops: usize) -> Vec<Op> {
+    let mut swarm = Swarm::new(seed, SwarmOptions::default());
+    (0..nr_ops).map(|_| swarm.next()).collect()
+}
+
+#[test]
+fn one_seed_draws_one_list_and_two_seeds_draw_two() {
+    assert_eq!(ops(7, 2000), ops(7, 2000));
+    assert_ne!(ops(7, 50), ops(8, 50));
+}
+
+#[test]
+fn dirty_data_never_lingers() {
+    for seed in 1..=5 {
+        let ops = ops(seed, 3000);
+        let longest = ops.split(|op| *op == Op::Sync).map(<[Op]>::len).max();
+        assert!(longest <= Some(200), "{longest:?}");
+    }
+}
+
+#[test]
+fn space_stays_bounded() {
+    let mut fs = Reference::new();
+    for op in ops(3, 20_000) {
+        fs.act(&op);
+    }
+    let sum: u64 = fs.files().map(|(_, file)| file.content.len()).sum();
+    assert!(sum < 160 << 20, "{sum}");
+}
+
+#[test]
+fn no_descriptor_is_left_to_chance() {
+    // Opening fails only where every witness must agree: on a read-only snapshot or mount.
+    let (mut nr_unopened, mut nr_ops) = (0, 0);
+    for seed in 1..=5 {
+        let mut fs = Reference::new();
+        for op in ops(seed, 3000) {
+            nr_ops += 1;
+            let outcome = fs.act(&op);
+            if let Outcome::NotOpened(_) = outcome {
+                println!("{op:?} {outcome:?}");
+                nr_unopened += 1;
+            }
+        }
+    }
+    assert!(nr_unopened * 100 < nr_ops, "{nr_unopened} of {nr_ops}");
+}
+
+#[test]
+fn looking_at_what_was_touched_is_cheap() {
+    let mut fs = Reference::new();
+    for op in ops(2, 3000) {
+        fs.act(&op);
+        for name in op.names() {
+            let probe = Probe {
+                name: name.clone(),
+                delalloc_hint: None,
+            };
+            fs.observe(&probe).expect("the oracle can always be asked");
+        }
+    }
+}
