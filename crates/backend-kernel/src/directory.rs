@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::statfs;
 use scenario::BackendError;
 
-use crate::leftovers::{self, Folder, MOUNT_POINTS};
-use crate::loopback::{bind, bind_readonly};
+use crate::leftovers::{self, Folder};
+use crate::mounting::{POINTS, bind, bind_readonly, make_point};
 use crate::place::{self, Place};
 use crate::{missing, process, system};
 
@@ -55,13 +55,9 @@ impl Directory {
 
     fn mount(&mut self) -> Result<(), BackendError> {
         let folder = self.mounts.insert(Folder::work(&std::env::temp_dir())?);
-        let [_, second, readonly] = MOUNT_POINTS.map(|name| folder.path().join(name));
-        for point in [&second, &readonly] {
-            std::fs::create_dir(point).map_err(|source| BackendError::System {
-                action: format!("make the mount point {}", point.display()),
-                source,
-            })?;
-        }
+        let [_, second, readonly] = POINTS.map(|name| folder.path().join(name));
+        make_point(&second)?;
+        make_point(&readonly)?;
         bind(self.guest.path(), &second)?;
         bind_readonly(self.guest.path(), &readonly)?;
         self.place.second = Some(second);

@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{UnmountFlags, unmount};
 use scenario::BackendError;
 
+use crate::mounting::{POINTS, unmount_now_or_later};
 use crate::{ioctl, place, process, system, tree};
 
 /// How the folder for mount points and images is called, before the mark of its process.
@@ -21,8 +21,6 @@ const WORK_PREFIX: &str = "xsame-mount-";
 const GUEST_PREFIX: &str = ".xsame-";
 /// The fast place for images.
 pub(crate) const SHM: &str = "/dev/shm";
-/// Mount points in a work folder.
-pub(crate) const MOUNT_POINTS: [&str; 3] = ["first", "second", "readonly"];
 
 /// Folders that this process has made and not removed yet.
 static FOLDERS: Mutex<Vec<(PathBuf, FolderKind)>> = Mutex::new(Vec::new());
@@ -104,25 +102,22 @@ pub(crate) fn is_stopping() -> bool {
 /// more. What cannot be removed (somebody else's) stays.
 pub fn remove_leftovers() {
     for parent in [std::env::temp_dir(), PathBuf::from(SHM)] {
-        for path in dead_folders(&parent, WORK_PREFIX) {
-            remove_work(&path);
-        }
+        remove_leftovers_in(&parent);
     }
     detach_dead_loops();
+}
+
+/// Removes mounts, images and folders that dead processes left in `parent`.
+pub(crate) fn remove_leftovers_in(parent: &Path) {
+    for path in dead_folders(parent, WORK_PREFIX) {
+        remove_work(&path);
+    }
 }
 
 /// Removes what dead processes left in a directory of the user's.
 pub(crate) fn remove_dead_guests(directory: &Path) {
     for path in dead_folders(directory, GUEST_PREFIX) {
         remove_guest(&path);
-    }
-}
-
-/// Unmounts what is mounted at `path`, later if it is busy.
-pub(crate) fn unmount_now_or_later(path: &Path) {
-    if unmount(path, UnmountFlags::NOFOLLOW).is_err() {
-        // Not mounted any more, or detached now and gone when its last user is.
-        let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
     }
 }
 
@@ -167,7 +162,7 @@ fn remove_work(path: &Path) {
             }
         }
     }
-    for name in MOUNT_POINTS {
+    for name in POINTS {
         let _ = fs::remove_dir(path.join(name));
     }
     let _ = fs::remove_dir(path);

@@ -26,6 +26,7 @@ mod map;
 mod memory;
 mod mmap;
 mod mount;
+mod mounting;
 mod observe;
 mod operations;
 mod place;
@@ -34,12 +35,14 @@ pub mod same;
 mod session;
 mod tree;
 mod watchdog;
+mod worker;
 
 use scenario::BackendError;
 use uapi::Errno;
 
 pub use leftovers::{cleanup_all, remove_leftovers};
 pub use mount::{LoopbackOptions, Mount};
+pub use mounting::mount_device;
 pub use place::Place;
 pub use session::Session;
 

@@ -11,24 +11,18 @@ use std::process::Command;
 
 use rustix::fs::{Mode, OFlags, open, statvfs};
 use rustix::io::Errno as Io;
-use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use scenario::{BackendError, Geometry};
 use uapi::Errno;
 
-use crate::leftovers::{Folder, MOUNT_POINTS, SHM, unmount_now_or_later};
+use crate::leftovers::{Folder, SHM};
+use crate::mounting::{self, NEEDS_ROOT};
 use crate::place::Place;
 use crate::{ioctl, missing, system, system_errno};
 
-/// Every option that changes what is observed, so that neither device nor distribution decides.
-const OPTIONS: &std::ffi::CStr =
-    c"nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048,datacow,datasum";
 /// How often another process may snatch the free loop device away.
 const NR_ATTEMPTS_MAX: u32 = 50;
 /// Where `mkfs.btrfs` lies if it is not in the path.
 const MKFS_PATHS: [&str; 3] = ["mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs"];
-const NEEDS_ROOT: &str =
-    "run as root with CAP_SYS_ADMIN, or use the uml backend, or mount=DIR with a folder on btrfs";
-
 /// A mounted image.
 #[derive(Debug)]
 pub(crate) struct Loopback {
@@ -49,7 +43,8 @@ impl Loopback {
         keeps_image: bool,
     ) -> Result<Loopback, BackendError> {
         let parent = match parent {
-            Some(parent) => parent.to_owned(),
+            Some(parent) if geometry.device_bytes <= available_bytes(parent) => parent.to_owned(),
+            Some(parent) => return Err(no_room(geometry.device_bytes, parent)),
             None => roomy_parent(geometry.device_bytes)?,
         };
         let mut loopback = Loopback {
@@ -77,17 +72,7 @@ impl Loopback {
 
     /// Returns the folder of the filesystem through its three mounts.
     pub(crate) fn place(&self) -> Place {
-        let [first, second, readonly] = self.mount_points();
-        Place {
-            first,
-            second: Some(second),
-            readonly: Some(readonly),
-            device: self.device.clone(),
-        }
-    }
-
-    fn mount_points(&self) -> [PathBuf; 3] {
-        MOUNT_POINTS.map(|name| self.folder.path().join(name))
+        mounting::place(self.folder.path(), self.device.clone())
     }
 
     fn make(&mut self) -> Result<(), BackendError> {
@@ -103,35 +88,16 @@ impl Loopback {
             })?;
         }
         self.device = Some(format!("loop{number}"));
-        self.mount(number)?;
+        self.is_mounted = true;
+        mounting::mount_device(Path::new(&format!("/dev/loop{number}")), self.folder.path())?;
         // From here on the mount alone holds the device.
         drop(device);
         Ok(())
     }
 
-    fn mount(&mut self, number: u32) -> Result<(), BackendError> {
-        for point in self.mount_points() {
-            if let Err(source) = fs::create_dir(&point)
-                && source.kind() != std::io::ErrorKind::AlreadyExists
-            {
-                let action = format!("make the mount point {}", point.display());
-                return Err(BackendError::System { action, source });
-            }
-        }
-        let [first, second, readonly] = self.mount_points();
-        let device = format!("/dev/loop{number}");
-        mount(&device, &first, "btrfs", MountFlags::NOATIME, OPTIONS)
-            .map_err(|errno| mount_error(&device, &first, errno))?;
-        self.is_mounted = true;
-        bind(&first, &second)?;
-        bind_readonly(&first, &readonly)
-    }
-
     fn unmount(&mut self) {
         if std::mem::take(&mut self.is_mounted) {
-            for point in self.mount_points().iter().rev() {
-                unmount_now_or_later(point);
-            }
+            mounting::unmount_all(self.folder.path());
         }
         self.device = None;
     }
@@ -148,44 +114,37 @@ impl Drop for Loopback {
     }
 }
 
-/// Mounts what is at `source` at `target` too.
-pub(crate) fn bind(source: &Path, target: &Path) -> Result<(), BackendError> {
-    mount_bind(source, target).map_err(|errno| mount_error("a bind mount", target, errno))
-}
-
-/// Mounts what is at `source` at `target` too, read-only.
-pub(crate) fn bind_readonly(source: &Path, target: &Path) -> Result<(), BackendError> {
-    bind(source, target)?;
-    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOATIME;
-    mount_remount(target, flags, c"")
-        .map_err(|errno| mount_error("a read-only bind mount", target, errno))
-}
-
 /// Returns a folder with room for an image: `$TMPDIR` if it is set, else `/dev/shm` if that much
 /// memory can be spared twice, else the system's folder for temporary files.
 fn roomy_parent(device_bytes: u64) -> Result<PathBuf, BackendError> {
-    let available =
-        |path: &Path| statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     let (shm, temporary) = (PathBuf::from(SHM), std::env::temp_dir());
     let is_chosen = std::env::var_os("TMPDIR").is_some();
     let memory = crate::memory::available_bytes().unwrap_or(0);
     let twice = device_bytes.saturating_mul(2);
-    if !is_chosen && twice <= available(&shm) && twice.saturating_mul(2) <= memory {
+    if !is_chosen && twice <= available_bytes(&shm) && twice.saturating_mul(2) <= memory {
         return Ok(shm);
     }
-    let room = available(&temporary);
-    if room < device_bytes {
-        return Err(missing(
-            format!(
-                "an image of {device_bytes} bytes has no room: {} has {room}, {SHM} has {} (twice \
-                 the size is asked of it, four times of free memory, which is {memory})",
-                temporary.display(),
-                available(&shm),
-            ),
-            "free some space, or set TMPDIR to a folder that has it",
-        ));
+    if available_bytes(&temporary) < device_bytes {
+        return Err(no_room(device_bytes, &temporary));
     }
     Ok(temporary)
+}
+
+/// Returns how much can be written to the filesystem of `path`; 0 if there is none.
+fn available_bytes(path: &Path) -> u64 {
+    statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn no_room(device_bytes: u64, path: &Path) -> BackendError {
+    missing(
+        format!(
+            "an image of {} MiB has no room in {}, where {} MiB are free",
+            device_bytes >> 20,
+            path.display(),
+            available_bytes(path) >> 20,
+        ),
+        "free some space, or set TMPDIR to a folder that has it",
+    )
 }
 
 fn create_image(path: &Path, device_bytes: u64) -> Result<OwnedFd, BackendError> {
@@ -274,18 +233,4 @@ fn attach(image: &OwnedFd, path: &Path) -> Result<(u32, OwnedFd), BackendError> 
         format!("{NR_ATTEMPTS_MAX} times another process took the free loop device"),
         "try again, or detach unused ones: losetup -D",
     ))
-}
-
-fn mount_error(what: &str, point: &Path, errno: Io) -> BackendError {
-    match errno {
-        Io::NODEV => missing(
-            "this kernel has no btrfs (it is not in /proc/filesystems)",
-            "load it: modprobe btrfs; or use the uml backend, whose kernel has it",
-        ),
-        Io::PERM | Io::ACCESS => missing(
-            format!("{what} may not be mounted at {}: {errno}", point.display()),
-            NEEDS_ROOT,
-        ),
-        errno => system(format!("mount {what} at {}", point.display()), errno),
-    }
 }

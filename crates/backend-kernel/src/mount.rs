@@ -9,7 +9,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::fs::statvfs;
 use scenario::{
     Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
     Probe, Reply,
@@ -17,16 +16,10 @@ use scenario::{
 
 use crate::directory::Directory;
 use crate::loopback::Loopback;
-use crate::session::{Session, capabilities};
+use crate::session::capabilities;
 use crate::watchdog::{Waited, Watched};
+use crate::worker::{Command, Ground, SETUP_LIMIT, Worker};
 use crate::{leftovers, memory, missing, process};
-
-/// The time limit of making, replacing and removing a filesystem.
-const SETUP_LIMIT: Duration = Duration::from_secs(60);
-/// The time limit of an operation that writes everything back, and of looking at a file.
-const LONG_LIMIT: Duration = Duration::from_secs(60);
-/// How many runs one filesystem of ours sees: deleted runs leave their traces in free space.
-const NR_RUNS_PER_IMAGE: u64 = 256;
 
 /// How [`Mount::loopback`] makes its filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,13 +59,6 @@ pub struct Mount {
     failure: Option<String>,
 }
 
-/// What the worker is told to do. It answers each with one result.
-#[derive(Debug)]
-enum Command {
-    Reset(Geometry),
-    Run(Vec<Exchange>),
-}
-
 impl Mount {
     /// Makes a btrfs on a loop device and mounts it, after removing what dead processes left.
     ///
@@ -94,6 +80,9 @@ impl Mount {
             keeps_image,
             time_limit,
         } = options;
+        if let Some(folder) = &folder {
+            leftovers::remove_leftovers_in(folder);
+        }
         Mount::start(time_limit, move || {
             process::unshare_mounts().map_err(|error| {
                 missing(
@@ -140,15 +129,10 @@ impl Mount {
         let worker = std::thread::Builder::new()
             .name("xsame-kernel".into())
             .spawn(move || {
-                let made = make().map(|ground| Worker::new(ground, worker_watched, time_limit));
+                let made =
+                    make().and_then(|ground| Worker::new(ground, worker_watched, time_limit));
                 match made {
-                    Ok(mut worker) => {
-                        worker.watched.rest();
-                        if answers.send(Ok(())).is_ok() {
-                            worker.serve(&orders, &answers);
-                        }
-                        worker.watched.begin(SETUP_LIMIT);
-                    }
+                    Ok(mut worker) => worker.serve(&orders, &answers),
                     // Nobody listens any more if this fails, and then nobody wants to know.
                     Err(error) => drop(answers.send(Err(error))),
                 }
@@ -308,117 +292,7 @@ impl Drop for Mount {
         if worker.is_finished() {
             // It has told its troubles already, or there is nobody to tell.
             drop(worker.join());
-        } else {
-            leftovers::remove_leftovers();
         }
-    }
-}
-
-/// What runs stand on.
-#[derive(Debug)]
-enum Ground {
-    Loopback(Loopback),
-    Directory(Directory),
-}
-
-impl Ground {
-    fn place(&self) -> crate::Place {
-        match self {
-            Ground::Loopback(loopback) => loopback.place(),
-            Ground::Directory(directory) => directory.place(),
-        }
-    }
-}
-
-/// The state of the worker's thread. Fields are dropped in this order: descriptors before mounts.
-#[derive(Debug)]
-struct Worker {
-    session: Session,
-    ground: Ground,
-    nr_runs: u64,
-    watched: Arc<Watched<Reply>>,
-    time_limit: Duration,
-}
-
-impl Worker {
-    fn new(ground: Ground, watched: Arc<Watched<Reply>>, time_limit: Duration) -> Worker {
-        let session = Session::new(ground.place());
-        Worker {
-            session,
-            ground,
-            nr_runs: 0,
-            watched,
-            time_limit,
-        }
-    }
-
-    fn serve(&mut self, orders: &Receiver<Command>, answers: &Sender<Result<(), BackendError>>) {
-        while let Ok(command) = orders.recv() {
-            let result = match command {
-                Command::Reset(geometry) => {
-                    self.watched.begin(SETUP_LIMIT);
-                    self.reset(&geometry)
-                }
-                Command::Run(batch) => self.run(&batch),
-            };
-            self.watched.rest();
-            if answers.send(result).is_err() {
-                break;
-            }
-        }
-    }
-
-    fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
-        stop_if_told()?;
-        if let Ground::Loopback(loopback) = &mut self.ground {
-            let is_worn = NR_RUNS_PER_IMAGE <= self.nr_runs || is_half_full(&loopback.place());
-            if is_worn || loopback.geometry() != geometry {
-                self.session.leave()?;
-                loopback.renew(geometry)?;
-                self.session = Session::new(loopback.place());
-                self.nr_runs = 0;
-            }
-        }
-        self.nr_runs += 1;
-        self.session.reset(geometry)
-    }
-
-    fn run(&mut self, batch: &[Exchange]) -> Result<(), BackendError> {
-        for exchange in batch {
-            stop_if_told()?;
-            self.watched.begin(self.limit(&exchange.op));
-            let answer = self.session.apply(&exchange.op)?;
-            let mut observations = Vec::with_capacity(exchange.probes.len());
-            for probe in &exchange.probes {
-                self.watched.begin(LONG_LIMIT.max(self.time_limit));
-                observations.push(self.session.observe(probe)?);
-            }
-            self.watched.push(Reply {
-                answer,
-                observations,
-            });
-        }
-        Ok(())
-    }
-
-    fn limit(&self, op: &Op) -> Duration {
-        match op {
-            Op::Sync | Op::Fsync { .. } | Op::Flush { .. } | Op::Snapshot { .. } => {
-                LONG_LIMIT.max(self.time_limit)
-            }
-            _ => self.time_limit,
-        }
-    }
-}
-
-/// Returns whether less than half of the filesystem is free: the allocator then cuts extents.
-fn is_half_full(place: &crate::Place) -> bool {
-    statvfs(&place.first).is_ok_and(|stat| stat.f_bavail < stat.f_blocks / 2)
-}
-
-fn stop_if_told() -> Result<(), BackendError> {
-    match leftovers::is_stopping() {
-        true => Err(BackendError::Channel("the program is being stopped".into())),
-        false => Ok(()),
+        // Else cleanup_all() removes its folders, and the end of the process its mounts.
     }
 }

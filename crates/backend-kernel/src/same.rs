@@ -19,6 +19,13 @@ pub fn dedupe(source: impl AsFd, bytes: &mut [u8]) -> Result<(), Errno> {
     ioctl::dedupe(source.as_fd().as_raw_fd(), bytes)
 }
 
+/// Returns whether the filesystem that the directory `fd` is on knows the request at all.
+pub(crate) fn is_known_by(fd: impl AsFd) -> bool {
+    let mut nothing = uapi::dedupe::encode(&uapi::DedupeHeader::new(0, 0, 0), &[]);
+    // A directory is refused in any case, but not like this.
+    dedupe(fd, &mut nothing) != Err(Errno::ENOTTY)
+}
+
 /// Returns the release of the running kernel, if its name begins with one.
 pub fn kernel_release() -> Option<Release> {
     rustix::system::uname()

@@ -14,7 +14,13 @@ use libtest_mimic::{Arguments, Trial};
 /// A test: its name, a sentence, and what it does.
 type Test = (&'static str, fn());
 
+/// The variable that tells this program to be a child of one of its tests: a word and a path.
+const CHILD: &str = "XSAME_MOUNT_TEST_CHILD";
+
 fn main() {
+    if let Ok(task) = std::env::var(CHILD) {
+        return be_a_child(&task);
+    }
     let arguments = Arguments::from_args();
     // Asked once: what is missing for one is missing for all.
     let reason = backend_kernel::Mount::loopback(backend_kernel::LoopbackOptions::default())
@@ -31,4 +37,12 @@ fn main() {
         }
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn be_a_child(task: &str) {
+    match task.split_once(' ') {
+        Some(("directory", path)) => directory::without_privilege(path.as_ref()),
+        Some(("hold", path)) => cleanup::hold_a_mount(path.as_ref()),
+        _ => panic!("no test has a child that does {task:?}"),
+    }
 }

@@ -1,0 +1,110 @@
+//! Mounting a btrfs three times, with every option that changes what is observed.
+//!
+//! It does not know where the device comes from, nor who unmounts.
+
+use std::ffi::CStr;
+use std::fs;
+use std::path::Path;
+
+use rustix::io::Errno as Io;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
+use scenario::BackendError;
+
+use crate::place::Place;
+use crate::{missing, system};
+
+/// The names of the mount points in their folder: writable, writable again, read-only.
+pub(crate) const POINTS: [&str; 3] = ["first", "second", "readonly"];
+/// What to do about a lack of privilege.
+pub(crate) const NEEDS_ROOT: &str =
+    "run as root with CAP_SYS_ADMIN, or use the uml backend, or mount=DIR with a folder on btrfs";
+
+/// So that neither device nor distribution decides. `noatime` is a flag beside them.
+const OPTIONS: &CStr = c"nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048,datacow,datasum";
+
+/// Mounts the btrfs on `device` in `folder`: at `first`, at `second` once more, and at `readonly`
+/// read-only; makes these folders if they are not there. The caller unmounts, or its mount
+/// namespace vanishes with it.
+///
+/// # Errors
+///
+/// [`BackendError::Missing`] without privilege or without btrfs in the kernel.
+pub fn mount_device(device: &Path, folder: &Path) -> Result<Place, BackendError> {
+    for name in POINTS {
+        make_point(&folder.join(name))?;
+    }
+    let [first, second, readonly] = POINTS.map(|name| folder.join(name));
+    mount(device, &first, "btrfs", MountFlags::NOATIME, OPTIONS)
+        .map_err(|errno| mount_error(&device.display().to_string(), &first, errno))?;
+    bind(&first, &second)?;
+    bind_readonly(&first, &readonly)?;
+    let device = device
+        .file_name()
+        .and_then(|name| name.to_str())
+        .map(str::to_owned);
+    Ok(place(folder, device))
+}
+
+/// Returns the place that [`mount_device`] makes in `folder`.
+pub(crate) fn place(folder: &Path, device: Option<String>) -> Place {
+    let [first, second, readonly] = POINTS.map(|name| folder.join(name));
+    Place {
+        first,
+        second: Some(second),
+        readonly: Some(readonly),
+        device,
+    }
+}
+
+/// Unmounts what [`mount_device`] has mounted in `folder`.
+pub(crate) fn unmount_all(folder: &Path) {
+    for name in POINTS.iter().rev() {
+        unmount_now_or_later(&folder.join(name));
+    }
+}
+
+/// Unmounts what is mounted at `path`, later if it is busy.
+pub(crate) fn unmount_now_or_later(path: &Path) {
+    if unmount(path, UnmountFlags::NOFOLLOW).is_err() {
+        // Not mounted any more, or detached now and gone when its last user is.
+        let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+    }
+}
+
+/// Makes a folder to mount at, if it is not there.
+pub(crate) fn make_point(path: &Path) -> Result<(), BackendError> {
+    match fs::create_dir(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+            let action = format!("make the mount point {}", path.display());
+            Err(BackendError::System { action, source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Mounts what is at `source` at `target` too.
+pub(crate) fn bind(source: &Path, target: &Path) -> Result<(), BackendError> {
+    mount_bind(source, target).map_err(|errno| mount_error("a bind mount", target, errno))
+}
+
+/// Mounts what is at `source` at `target` too, read-only.
+pub(crate) fn bind_readonly(source: &Path, target: &Path) -> Result<(), BackendError> {
+    bind(source, target)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOATIME;
+    mount_remount(target, flags, c"")
+        .map_err(|errno| mount_error("a read-only bind mount", target, errno))
+}
+
+fn mount_error(what: &str, point: &Path, errno: Io) -> BackendError {
+    match errno {
+        Io::NODEV => missing(
+            "this kernel has no btrfs (it is not in /proc/filesystems)",
+            "load it: modprobe btrfs; or use the uml backend, whose kernel has it",
+        ),
+        Io::PERM | Io::ACCESS => missing(
+            format!("{what} may not be mounted at {}: {errno}", point.display()),
+            NEEDS_ROOT,
+        ),
+        errno => system(format!("mount {what} at {}", point.display()), errno),
+    }
+}

@@ -1,0 +1,161 @@
+//! The thread that asks the kernel: [`Worker`], a session with the ground it stands on, takes
+//! [`Command`]s and tells its progress.
+//!
+//! It does not know who waits for it, nor what happens when it is late.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use scenario::{Backend, BackendError, Exchange, Geometry, Op, Reply};
+
+use crate::directory::Directory;
+use crate::loopback::Loopback;
+use crate::place::{Place, open_directory};
+use crate::session::Session;
+use crate::watchdog::Watched;
+use crate::{leftovers, missing, same};
+
+/// The time limit of making, replacing and removing a filesystem.
+pub(crate) const SETUP_LIMIT: Duration = Duration::from_secs(60);
+/// The time limit of an operation that writes everything back, and of looking at a file.
+const LONG_LIMIT: Duration = Duration::from_secs(60);
+/// How many runs one filesystem of ours sees: deleted runs leave their traces in free space.
+const NR_RUNS_PER_IMAGE: u64 = 256;
+
+/// What the worker is told to do. It answers each with one result.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Reset(Geometry),
+    Run(Vec<Exchange>),
+}
+
+/// What runs stand on.
+#[derive(Debug)]
+pub(crate) enum Ground {
+    Loopback(Loopback),
+    Directory(Directory),
+}
+
+impl Ground {
+    fn place(&self) -> Place {
+        match self {
+            Ground::Loopback(loopback) => loopback.place(),
+            Ground::Directory(directory) => directory.place(),
+        }
+    }
+}
+
+/// The state of the worker's thread. Fields are dropped in this order: descriptors before mounts.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    session: Session,
+    ground: Ground,
+    nr_runs: u64,
+    watched: Arc<Watched<Reply>>,
+    time_limit: Duration,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        ground: Ground,
+        watched: Arc<Watched<Reply>>,
+        time_limit: Duration,
+    ) -> Result<Worker, BackendError> {
+        let place = ground.place();
+        if !same::is_known_by(open_directory(&place.first)?) {
+            return Err(missing(
+                "btrfs in this kernel does not know the extent-same ioctl (new in 3.12)",
+                "boot a newer kernel, or use the uml backend, which brings one",
+            ));
+        }
+        let session = Session::new(place);
+        Ok(Worker {
+            session,
+            ground,
+            nr_runs: 0,
+            watched,
+            time_limit,
+        })
+    }
+
+    /// Says that it is there, then carries out what it is told to until nobody tells it anything.
+    pub(crate) fn serve(
+        &mut self,
+        orders: &Receiver<Command>,
+        answers: &Sender<Result<(), BackendError>>,
+    ) {
+        self.watched.rest();
+        if answers.send(Ok(())).is_err() {
+            return;
+        }
+        while let Ok(command) = orders.recv() {
+            let result = match command {
+                Command::Reset(geometry) => {
+                    self.watched.begin(SETUP_LIMIT);
+                    self.reset(&geometry)
+                }
+                Command::Run(batch) => self.run(&batch),
+            };
+            self.watched.rest();
+            if answers.send(result).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
+        stop_if_told()?;
+        if let Ground::Loopback(loopback) = &mut self.ground {
+            let is_worn = NR_RUNS_PER_IMAGE <= self.nr_runs || is_half_full(&loopback.place());
+            if is_worn || loopback.geometry() != geometry {
+                self.session.leave()?;
+                loopback.renew(geometry)?;
+                self.session = Session::new(loopback.place());
+                self.nr_runs = 0;
+            }
+        }
+        self.nr_runs += 1;
+        self.session.reset(geometry)
+    }
+
+    fn run(&mut self, batch: &[Exchange]) -> Result<(), BackendError> {
+        for exchange in batch {
+            stop_if_told()?;
+            self.watched.begin(self.limit(&exchange.op));
+            let answer = self.session.apply(&exchange.op)?;
+            let mut observations = Vec::with_capacity(exchange.probes.len());
+            for probe in &exchange.probes {
+                self.watched.begin(LONG_LIMIT.max(self.time_limit));
+                observations.push(self.session.observe(probe)?);
+            }
+            self.watched.push(Reply {
+                answer,
+                observations,
+            });
+        }
+        Ok(())
+    }
+
+    fn limit(&self, op: &Op) -> Duration {
+        match op {
+            Op::Sync | Op::Fsync { .. } | Op::Flush { .. } | Op::Snapshot { .. } => {
+                LONG_LIMIT.max(self.time_limit)
+            }
+            _ => self.time_limit,
+        }
+    }
+}
+
+/// Returns whether less than half of the filesystem is free: the allocator then cuts extents.
+fn is_half_full(place: &Place) -> bool {
+    statvfs(&place.first).is_ok_and(|stat| stat.f_bavail < stat.f_blocks / 2)
+}
+
+fn stop_if_told() -> Result<(), BackendError> {
+    match leftovers::is_stopping() {
+        true => Err(BackendError::Channel("the program is being stopped".into())),
+        false => Ok(()),
+    }
+}
