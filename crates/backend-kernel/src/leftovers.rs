@@ -22,6 +22,9 @@ const GUEST_PREFIX: &str = ".xsame-";
 /// The fast place for images.
 pub(crate) const SHM: &str = "/dev/shm";
 
+/// How often the removal of a folder in use is tried.
+const NR_ATTEMPTS_MAX: u32 = 8;
+
 /// Folders that this process has made and not removed yet.
 static FOLDERS: Mutex<Vec<(PathBuf, FolderKind)>> = Mutex::new(Vec::new());
 /// Set when the process is about to end: no backend begins anything from then on.
@@ -172,8 +175,15 @@ fn remove_guest(path: &Path) {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return;
     };
-    if let (Ok(parent), Some(name)) = (place::open_directory(parent), name.to_str()) {
-        let _ = tree::remove(parent, name);
+    let (Ok(parent), Some(name)) = (place::open_directory(parent), name.to_str()) else {
+        return;
+    };
+    for _ in 0..NR_ATTEMPTS_MAX {
+        // An operation that is under way may put something back; no other begins.
+        match tree::remove(&parent, name) {
+            Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::NOENT) => {}
+            Ok(()) | Err(_) => return,
+        }
     }
 }
 
