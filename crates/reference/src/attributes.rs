@@ -1,10 +1,10 @@
-//! `chattr(1)`, `fchmod(2)`, `fchown(2)` by root, through a read-only descriptor.
+//! `chattr(1)`, `fchmod(2)`, `fchown(2)` by root.
 
-use scenario::{Access, Attribute, Fd, Name, Outcome};
+use scenario::{Attribute, Name, Outcome};
 use uapi::Errno;
 
+use crate::descriptor;
 use crate::inode::{Inode, Kind};
-use crate::io;
 use crate::tree::Tree;
 
 const SET_USER_ID: u16 = 0o4000;
@@ -84,7 +84,7 @@ fn change(
     name: &Name,
     act: impl FnOnce(&mut Inode) -> Result<(), Errno>,
 ) -> Outcome {
-    let idx = match io::inode_of(tree, &Fd::with_access(name.clone(), Access::ReadOnly)) {
+    let idx = match descriptor::open_any(tree, name) {
         Ok(idx) => idx,
         Err(errno) => return Outcome::NotOpened(errno),
     };

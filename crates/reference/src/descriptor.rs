@@ -1,9 +1,10 @@
 //! What an [`Fd`] of an operation is, once opened: [`Opened`].
 //!
-//! A descriptor stays open until its name is unlinked, so an attribute that was set after the
-//! first use does not take away what the descriptor could do. Opening is by root.
+//! A descriptor stays open until an unlink of its name is tried, so an attribute that was set after
+//! the first use does not take away what the descriptor could do. Opening is by root. A fifo always
+//! has a reader.
 
-use scenario::{Access, Fd, Mount, Target};
+use scenario::{Access, Fd, Mount, Name, Target};
 use uapi::Errno;
 
 use crate::inode::{Inode, InodeIdx, Kind};
@@ -76,7 +77,7 @@ pub(crate) fn open(tree: &mut Tree, fd: &Fd) -> Result<Opened, Errno> {
     };
     let idx = tree.lookup(name)?;
     let inode = tree.inode_mut(idx);
-    let bit = 1 << (access_idx(fd.access) * 3 + mount_idx(fd.mount));
+    let bit = bit(fd.access, fd.mount);
     if inode.opened & bit == 0 {
         may_open(inode, fd.access, fd.mount)?;
         inode.opened |= bit;
@@ -94,6 +95,27 @@ pub(crate) fn open(tree: &mut Tree, fd: &Fd) -> Result<Opened, Errno> {
     })
 }
 
+/// Returns the inode of a name through its read-write descriptor if it can be opened, else through
+/// the read-only one: enough for what changes no bytes.
+pub(crate) fn open_any(tree: &mut Tree, name: &Name) -> Result<InodeIdx, Errno> {
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        let opened = open(tree, &Fd::with_access(name.clone(), access));
+        if let Ok(Opened {
+            object: Object::Inode(idx),
+            ..
+        }) = opened
+        {
+            return Ok(idx);
+        }
+    }
+    tree.lookup(name)
+}
+
+/// Notes that the creation of a file has opened its read-write descriptor.
+pub(crate) fn adopt(inode: &mut Inode) {
+    inode.opened |= bit(Access::ReadWrite, Mount::First);
+}
+
 /// Returns the errno of `open(2)` by root, if it would fail.
 fn may_open(inode: &Inode, access: Access, mount: Mount) -> Result<(), Errno> {
     let wants_write = match access {
@@ -109,8 +131,6 @@ fn may_open(inode: &Inode, access: Access, mount: Mount) -> Result<(), Errno> {
             Access::ReadWrite => Ok(()),
             _ => Err(Errno::EISDIR),
         },
-        // Without O_NONBLOCK's reader on the other side there is nobody to write to.
-        Kind::Fifo if access == Access::WriteOnly && inode.opened == 0 => Err(Errno::ENXIO),
         Kind::Fifo => Ok(()),
         Kind::Regular if inode.is_immutable => Err(Errno::EPERM),
         Kind::Regular if inode.is_readonly => Err(Errno::EROFS),
@@ -119,6 +139,11 @@ fn may_open(inode: &Inode, access: Access, mount: Mount) -> Result<(), Errno> {
         Kind::Regular if mount == Mount::ReadOnly => Err(Errno::EROFS),
         Kind::Regular => Ok(()),
     }
+}
+
+/// Returns the bit of [`Inode::opened`] for a way to open.
+fn bit(access: Access, mount: Mount) -> u16 {
+    1 << (access_idx(access) * 3 + mount_idx(mount))
 }
 
 fn access_idx(access: Access) -> u32 {

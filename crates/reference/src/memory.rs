@@ -25,12 +25,13 @@ pub(crate) struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(crate) fn new(call: &'a DedupeCall) -> Request<'a> {
-        let len = HEADER_LEN + call.targets.len() * ELEMENT_LEN;
-        let end_of = |nr_elements: u16| len.min(dedupe::request_len(nr_elements));
+        let described_len = HEADER_LEN + call.targets.len() * ELEMENT_LEN;
+        // What the count speaks of is there, if only as elements with a closed descriptor.
+        let whole = described_len.max(dedupe::request_len(call.dest_count()));
         let (nr_readable, nr_writable) = match call.memory {
-            CallMemory::Whole => (len, len),
-            CallMemory::UnmappedAfter(nr_elements) => (end_of(nr_elements), end_of(nr_elements)),
-            CallMemory::ReadonlyAfter(nr_elements) => (len, end_of(nr_elements)),
+            CallMemory::Whole => (whole, whole),
+            CallMemory::UnmappedAfter(nr) => (dedupe::request_len(nr), dedupe::request_len(nr)),
+            CallMemory::ReadonlyAfter(nr) => (whole, dedupe::request_len(nr)),
             CallMemory::HalfHeader => (HALF_HEADER_LEN, HALF_HEADER_LEN),
             CallMemory::Pointer(_) => (0, 0),
         };
@@ -41,7 +42,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns how many elements the kernel copies in, or why it cannot.
+    /// Returns how many elements the kernel copies in, or why it cannot. There may be more than
+    /// the call describes.
     pub(crate) fn copy_in(&self) -> Result<usize, Errno> {
         if self.nr_readable < DEST_COUNT_END {
             return Err(Errno::EFAULT);
@@ -62,9 +64,10 @@ impl<'a> Request<'a> {
         self.outcome(CallEnd::Failed(errno), &[])
     }
 
-    /// Returns the outcome of a call that has these results, one for each element copied in.
-    pub(crate) fn copy_out(&self, results: &[ElementAnswer]) -> Outcome {
-        let len = HEADER_LEN + results.len() * ELEMENT_LEN;
+    /// Returns the outcome of a call that copied in so many elements and has these results of the
+    /// described ones.
+    pub(crate) fn copy_out(&self, nr_elements: usize, results: &[ElementAnswer]) -> Outcome {
+        let len = HEADER_LEN + nr_elements * ELEMENT_LEN;
         if len <= self.nr_writable {
             return self.outcome(CallEnd::Returned, results);
         }
@@ -81,7 +84,8 @@ impl<'a> Request<'a> {
             status: DedupeTarget::UNTOUCHED_STATUS,
             bytes_deduped: DedupeTarget::UNTOUCHED_BYTES,
         };
-        let nr_elements = self.nr_readable.saturating_sub(HEADER_LEN) / ELEMENT_LEN;
+        let nr_readable = self.nr_readable.saturating_sub(HEADER_LEN) / ELEMENT_LEN;
+        let nr_elements = nr_readable.min(self.call.targets.len());
         let elements: Vec<ElementAnswer> = (0..nr_elements)
             .map(|idx| written.get(idx).copied().unwrap_or(untouched))
             .collect();

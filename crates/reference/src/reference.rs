@@ -10,7 +10,7 @@ use uapi::Errno;
 use crate::inode::{FileView, Kind, Stamps};
 use crate::io::Allocation;
 use crate::tree::Tree;
-use crate::{attributes, io, remap};
+use crate::{attributes, descriptor, io, remap};
 
 /// A filesystem of names, bytes and attributes that answers as current kernels do.
 #[derive(Debug)]
@@ -46,22 +46,21 @@ impl Reference {
         match op {
             Op::File { name, is_nocow } => match tree.create(name, Kind::Regular, now) {
                 Ok(idx) => {
-                    tree.inode_mut(idx).is_nocow |= is_nocow;
+                    let inode = tree.inode_mut(idx);
+                    inode.is_nocow |= is_nocow;
+                    descriptor::adopt(inode);
                     Outcome::Done
                 }
                 Err(errno) => Outcome::Failed(errno),
             },
             Op::Dir { name } => ended(tree.create(name, Kind::Directory, now)),
             Op::Fifo { name } => ended(tree.create(name, Kind::Fifo, now)),
-            Op::Subvol { name } => ended(tree.create(name, Kind::SubvolumeTop, now)),
+            Op::Subvol { name } => tree.create_subvolume(name, now),
             Op::Snapshot {
                 source,
                 target,
                 is_readonly,
-            } => match tree.lookup(source) {
-                Ok(_) => ended(tree.snapshot(source, target, *is_readonly, now)),
-                Err(errno) => Outcome::NotOpened(errno),
-            },
+            } => tree.snapshot(source, target, *is_readonly, now),
             Op::Unlink { name } => ended(tree.unlink(name, now)),
             Op::Write {
                 name,
@@ -113,11 +112,11 @@ impl Reference {
     }
 
     /// Returns the outcome of writing back: nothing happens, but a fifo has nothing to write.
-    fn flush(&self, name: &Name, errno_of_fifo: Errno) -> Outcome {
-        match self.file(name) {
-            None => Outcome::NotOpened(self.tree.lookup(name).err().unwrap_or(Errno::ENOENT)),
-            Some(file) if file.kind == Kind::Fifo => Outcome::Failed(errno_of_fifo),
-            Some(_) => Outcome::Done,
+    fn flush(&mut self, name: &Name, errno_of_fifo: Errno) -> Outcome {
+        match descriptor::open_any(&mut self.tree, name) {
+            Err(errno) => Outcome::NotOpened(errno),
+            Ok(idx) if self.tree.inode(idx).kind == Kind::Fifo => Outcome::Failed(errno_of_fifo),
+            Ok(_) => Outcome::Done,
         }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn dedupe(tree: &mut Tree, call: &DedupeCall) -> Outcome {
             },
         )
         .collect();
-    request.copy_out(&results)
+    request.copy_out(nr_elements, &results)
 }
 
 /// Returns the source's inode, or what refuses the whole call.

@@ -3,7 +3,7 @@
 //! It does not know descriptors, nor what is in a file.
 
 use rustc_hash::FxHashMap;
-use scenario::Name;
+use scenario::{Name, Outcome};
 use uapi::Errno;
 
 use crate::inode::{Inode, InodeIdx, Kind};
@@ -79,6 +79,8 @@ impl Tree {
     /// Removes a file or a fifo, as `unlink(2)` does.
     pub(crate) fn unlink(&mut self, name: &Name, now: u64) -> Result<(), Errno> {
         let idx = self.lookup(name)?;
+        // The harness closes first, whatever comes of it.
+        self.inodes[idx].opened = 0;
         let Some(parent) = parent_name(name) else {
             return Err(Errno::EISDIR);
         };
@@ -98,22 +100,53 @@ impl Tree {
         Ok(())
     }
 
-    /// Copies the subvolume `source` to the new name `target`. Subvolumes below become stubs.
+    /// Creates a subvolume, as an ioctl on its parent directory.
+    pub(crate) fn create_subvolume(&mut self, name: &Name, now: u64) -> Outcome {
+        let parent = match parent_name(name) {
+            None => return Outcome::Failed(Errno::EEXIST),
+            Some(parent) => self.lookup(&parent),
+        };
+        match parent.map(|_| self.create(name, Kind::SubvolumeTop, now)) {
+            Err(errno) => Outcome::NotOpened(errno),
+            Ok(Err(errno)) => Outcome::Failed(errno),
+            Ok(Ok(_)) => Outcome::Done,
+        }
+    }
+
+    /// Snapshots a subvolume, as an ioctl on the parent directory of `target`.
     pub(crate) fn snapshot(
         &mut self,
         source: &Name,
         target: &Name,
         is_readonly: bool,
         now: u64,
-    ) -> Result<(), Errno> {
-        let source_idx = self.lookup(source)?;
-        if !self.inodes[source_idx].kind.is_directory() {
-            return Err(Errno::ENOTTY);
+    ) -> Outcome {
+        let Some(parent) = parent_name(target) else {
+            return Outcome::Failed(Errno::EEXIST);
+        };
+        let opened = self
+            .lookup(source)
+            .and_then(|idx| self.lookup(&parent).map(|_| idx));
+        match opened.map(|idx| self.copy_subvolume(idx, source, target, is_readonly, now)) {
+            Err(errno) => Outcome::NotOpened(errno),
+            Ok(Err(errno)) => Outcome::Failed(errno),
+            Ok(Ok(())) => Outcome::Done,
         }
-        let parent = self.parent_of_new(target, Kind::SubvolumeTop)?;
+    }
+
+    /// Copies the subvolume `source` to the new name `target`. Subvolumes below become stubs.
+    fn copy_subvolume(
+        &mut self,
+        source_idx: InodeIdx,
+        source: &Name,
+        target: &Name,
+        is_readonly: bool,
+        now: u64,
+    ) -> Result<(), Errno> {
         if self.inodes[source_idx].kind != Kind::SubvolumeTop {
             return Err(Errno::EINVAL);
         }
+        let parent = self.parent_of_new(target, Kind::SubvolumeTop)?;
         for (name, mut inode) in self.below(source, now) {
             inode.is_readonly = is_readonly;
             inode.opened = 0;

@@ -58,7 +58,10 @@ impl Swarm {
             });
         }
         if self.dice.is(30) {
-            self.plan.push_back(Op::Unlink { name: name.clone() });
+            self.plan.push_back(Op::Chmod {
+                name: name.clone(),
+                mode: 0o600,
+            });
         }
         self.plan.push_back(immutable(name.clone(), false));
         immutable(name, true)

@@ -142,6 +142,14 @@ impl Swarm {
         op
     }
 
+    /// Is told of an operation that a run carries out of its own accord.
+    pub fn added(&mut self, op: &Op) {
+        self.shadow.apply(op);
+        if *op == Op::Sync {
+            self.nr_since_sync = 0;
+        }
+    }
+
     /// Returns what was drawn so far, as far as the shadow can tell.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -181,7 +189,7 @@ impl Swarm {
             Draw::Owner => self.draw_owner(),
             Draw::Directory => self.draw_place(),
             Draw::Snapshot => self.draw_snapshot(),
-            Draw::Episode => self.draw_episode(),
+            Draw::Large => self.draw_large(),
         };
         match op {
             Some(op) => op,

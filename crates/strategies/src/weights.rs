@@ -23,7 +23,7 @@ pub(crate) enum Draw {
     Owner,
     Directory,
     Snapshot,
-    Episode,
+    Large,
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
@@ -43,7 +43,7 @@ const DRAWS: [(Draw, u32, bool); 16] = [
     (Draw::Owner, 80, true),
     (Draw::Directory, 15, true),
     (Draw::Snapshot, 15, true),
-    (Draw::Episode, 12, false),
+    (Draw::Large, 12, false),
 ];
 
 /// Factors in tenths by which a seed likes an operation.
@@ -61,7 +61,7 @@ pub(crate) struct Weights {
     pub(crate) purposes: [u32; 3],
     /// How many files a run tries to have.
     pub(crate) nr_files: usize,
-    /// No file is made larger than this, bytes; episodes excepted.
+    /// No file is made larger than this, bytes; but for `large_ops.rs`.
     pub(crate) file_size_max: u64,
     /// The longest write, blocks.
     pub(crate) write_blocks_max: u64,

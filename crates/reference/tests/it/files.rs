@@ -96,36 +96,25 @@ fn names_that_are_there_or_have_no_parent_are_refused() {
 fn a_descriptor_outlives_the_attribute_that_forbids_opening_it() {
     let mut fs = Reference::new();
     file(&mut fs, "A", Content::byte(1, 3));
-    does(
-        &mut fs,
-        Op::File {
-            name: name("B"),
-            is_nocow: false,
-        },
-    );
-    for text in ["A", "B"] {
-        let immutable = Attribute::Immutable;
-        does(
-            &mut fs,
-            Op::Chattr {
-                name: name(text),
-                attribute: immutable,
-                is_set: true,
-            },
-        );
-    }
+    let immutable = |is_set| Op::Chattr {
+        name: name("A"),
+        attribute: Attribute::Immutable,
+        is_set,
+    };
+    does(&mut fs, immutable(true));
     does(&mut fs, write_op("A"));
-    assert_eq!(fs.act(&write_op("B")), Outcome::NotOpened(Errno::EPERM));
-    assert_eq!(
-        fs.act(&Op::Unlink { name: name("A") }),
-        Outcome::Failed(Errno::EPERM)
-    );
     let punch = Op::Punch {
         name: name("A"),
         offset: 0,
         len: 1,
     };
     assert_eq!(fs.act(&punch), Outcome::Failed(Errno::EPERM));
+    // The unlink is refused, but the harness has closed the descriptors for it.
+    let unlink = Op::Unlink { name: name("A") };
+    assert_eq!(fs.act(&unlink), Outcome::Failed(Errno::EPERM));
+    assert_eq!(fs.act(&write_op("A")), Outcome::NotOpened(Errno::EPERM));
+    does(&mut fs, immutable(false));
+    does(&mut fs, write_op("A"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ const SIZE_WEIGHTS: [u32; SIZES.len()] = [30, 20, 20, 10, 10, 6, 4];
 
 impl Swarm {
     /// Returns the first step of a plan with two large files.
-    pub(crate) fn draw_episode(&mut self) -> Option<Op> {
+    pub(crate) fn draw_large(&mut self) -> Option<Op> {
         let len = SIZES[self.dice.weighted(&SIZE_WEIGHTS)];
         let (one, two) = (Name::new("Z1")?, Name::new("Z2")?);
         let is_free = |name: &Name| self.shadow.view(name).is_none();
