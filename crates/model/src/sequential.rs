@@ -1,0 +1,97 @@
+//! The machine as a [`Backend`]: one operation after the other, nobody else being there.
+//!
+//! [`Sequential`] is the key type. Descriptors (`descriptors`) are opened at first use and kept,
+//! operations (`operations`) are what the system calls of a run's language come to. It does not
+//! know what the other witness answered.
+
+mod calls;
+mod descriptors;
+mod observe;
+mod operations;
+
+use std::time::Duration;
+
+use rules::Profile;
+use scenario::{
+    Answer, Backend, BackendError, Capabilities, Geometry, Observation, Op, Outcome, Probe,
+};
+
+use crate::machine::Machine;
+use descriptors::Descriptors;
+use observe::Stamps;
+
+/// A machine that answers operations one by one.
+#[derive(Clone, Debug)]
+pub struct Sequential {
+    machine: Machine,
+    descriptors: Descriptors,
+    stamps: Stamps,
+    /// What every further operation answers once a call did not come back.
+    last_words: Option<Outcome>,
+}
+
+/// How many operations may be under way in one batch: as many as there are.
+const BATCH_MAX: usize = usize::MAX;
+
+impl Sequential {
+    /// Returns a machine of this profile with an empty filesystem.
+    #[must_use]
+    pub fn new(profile: Profile) -> Sequential {
+        Sequential {
+            machine: Machine::new(profile),
+            descriptors: Descriptors::default(),
+            stamps: Stamps::default(),
+            last_words: None,
+        }
+    }
+
+    /// Returns the machine.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Returns the machine, to be changed behind the operations' back.
+    pub fn machine_mut(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+}
+
+impl Backend for Sequential {
+    fn name(&self) -> String {
+        format!("model {}", self.machine.profile().name)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            release: None,
+            has_extents: true,
+            has_fine_times: true,
+            tick: Duration::ZERO,
+            is_root: true,
+            batch_max: BATCH_MAX,
+            is_real: false,
+        }
+    }
+
+    /// Starts a run on an empty filesystem; the model's device is never full.
+    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
+        *self = Sequential::new(self.machine.profile().clone());
+        Ok(())
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<Answer, BackendError> {
+        if let Some(outcome) = &self.last_words {
+            return Ok(Answer::plain(outcome.clone()));
+        }
+        let answer = self.carry_out(op);
+        if matches!(answer.outcome, Outcome::Hangs | Outcome::Panics) {
+            self.last_words = Some(answer.outcome.clone());
+        }
+        Ok(answer)
+    }
+
+    fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
+        Ok(self.look_at(&probe.name))
+    }
+}

@@ -1,0 +1,234 @@
+//! Every other operation, as the system call that it stands for.
+//!
+//! What the VFS refuses before a filesystem is asked is here; the rest is `fs_state`'s.
+
+use fs_state::{AttributeKind, InodeId, Kind};
+use scenario::{Answer, Attribute, Name, Op, Outcome};
+use uapi::Errno;
+
+use super::Sequential;
+
+/// The largest file position (`OFFSET_MAX`).
+const POSITION_MAX: u64 = i64::MAX as u64;
+
+/// What a call that returns nothing comes to.
+type Called = Result<(), Errno>;
+
+impl Sequential {
+    /// Carries out one operation.
+    pub(super) fn carry_out(&mut self, op: &Op) -> Answer {
+        let answer = match op {
+            Op::Dedupe(call) => self.dedupe(call),
+            Op::Clone(call) => self.clone_range(call),
+            Op::Write { .. } | Op::Truncate { .. } | Op::Fallocate { .. } | Op::Punch { .. } => {
+                self.write_through(op).map(Answer::plain)
+            }
+            Op::Flush { .. }
+            | Op::Fsync { .. }
+            | Op::Chattr { .. }
+            | Op::Chmod { .. }
+            | Op::Chown { .. } => self.touch(op).map(Answer::plain),
+            Op::Subvol { .. } | Op::Snapshot { .. } => self.make_subvolume(op).map(Answer::plain),
+            Op::File { .. }
+            | Op::Dir { .. }
+            | Op::Fifo { .. }
+            | Op::Unlink { .. }
+            | Op::Sync
+            | Op::Tick
+            | Op::Observe { .. } => Ok(Answer::plain(outcome(self.by_name(op)))),
+        };
+        // Whatever could not be opened ends the operation before it begins.
+        answer.unwrap_or_else(|errno| Answer::plain(Outcome::NotOpened(errno)))
+    }
+
+    /// Operations that open nothing first.
+    fn by_name(&mut self, op: &Op) -> Called {
+        let fs = self.machine.fs_mut();
+        match op {
+            Op::File { name, is_nocow } => {
+                fs.create_file(name.as_str(), *is_nocow)?;
+                // Creating it opens it; it would not open later if it became immutable.
+                self.descriptors.writable(&mut self.machine, name).map(drop)
+            }
+            Op::Dir { name } => fs.create_dir(name.as_str()).map(drop),
+            Op::Fifo { name } => fs.create_fifo(name.as_str()).map(drop),
+            Op::Unlink { name } => self.unlink(name),
+            Op::Sync => {
+                fs.sync();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn unlink(&mut self, name: &Name) -> Called {
+        self.descriptors.close(&mut self.machine, name);
+        self.machine.fs_mut().unlink(name.as_str())?;
+        self.stamps.forget(name);
+        Ok(())
+    }
+
+    /// Subvolumes and snapshots are made through descriptors of the folders.
+    fn make_subvolume(&mut self, op: &Op) -> Result<Outcome, Errno> {
+        let fs = self.machine.fs_mut();
+        let result = match op {
+            Op::Snapshot {
+                source,
+                target,
+                is_readonly,
+            } => {
+                let Some(parent) = parent_of(target) else {
+                    return Ok(Outcome::Failed(Errno::EEXIST));
+                };
+                fs.lookup(source.as_str())?;
+                fs.lookup(parent)?;
+                fs.snapshot(source.as_str(), target.as_str(), *is_readonly)
+            }
+            Op::Subvol { name } => {
+                let Some(parent) = parent_of(name) else {
+                    return Ok(Outcome::Failed(Errno::EEXIST));
+                };
+                fs.lookup(parent)?;
+                fs.create_subvol(name.as_str())
+            }
+            _ => return Ok(Outcome::Done),
+        };
+        Ok(outcome(result.map(drop)))
+    }
+
+    /// Operations through a read-write descriptor (directories: the read-only one there is).
+    fn write_through(&mut self, op: &Op) -> Result<Outcome, Errno> {
+        let (Op::Write { name, .. }
+        | Op::Truncate { name, .. }
+        | Op::Fallocate { name, .. }
+        | Op::Punch { name, .. }) = op
+        else {
+            return Ok(Outcome::Done);
+        };
+        let fd = self.descriptors.writable(&mut self.machine, name)?;
+        let Some(id) = self.inode_of(fd) else {
+            return Ok(Outcome::Failed(Errno::EBADF));
+        };
+        let kind = self.machine.fs().inode(id).kind();
+        let fs = self.machine.fs_mut();
+        let result = match op {
+            Op::Write {
+                offset, content, ..
+            } => {
+                return Ok(
+                    match may_write(kind, *offset).and_then(|()| fs.write(id, *offset, content)) {
+                        Ok(written) if written == content.len() => Outcome::Done,
+                        Ok(written) => Outcome::Short(written),
+                        Err(errno) => Outcome::Failed(errno),
+                    },
+                );
+            }
+            Op::Truncate { size, .. } if kind == Kind::Regular => fs.truncate(id, *size),
+            Op::Truncate { .. } => Err(Errno::EINVAL),
+            Op::Fallocate {
+                offset,
+                len,
+                keeps_size,
+                ..
+            } => may_fallocate(kind, *offset, *len)
+                .and_then(|()| fs.fallocate(id, *offset, *len, *keeps_size)),
+            Op::Punch { offset, len, .. } => {
+                may_fallocate(kind, *offset, *len).and_then(|()| fs.punch_hole(id, *offset, *len))
+            }
+            _ => Ok(()),
+        };
+        Ok(outcome(result))
+    }
+
+    /// Operations for which a descriptor open for reading will do.
+    fn touch(&mut self, op: &Op) -> Result<Outcome, Errno> {
+        let (Op::Flush { name }
+        | Op::Fsync { name }
+        | Op::Chattr { name, .. }
+        | Op::Chmod { name, .. }
+        | Op::Chown { name, .. }) = op
+        else {
+            return Ok(Outcome::Done);
+        };
+        let fd = self.descriptors.any(&mut self.machine, name)?;
+        let Some(id) = self.inode_of(fd) else {
+            return Ok(Outcome::Failed(Errno::EBADF));
+        };
+        let kind = self.machine.fs().inode(id).kind();
+        let fs = self.machine.fs_mut();
+        let result = match op {
+            Op::Flush { .. } | Op::Fsync { .. } if kind == Kind::Regular => {
+                fs.flush(id);
+                Ok(())
+            }
+            // A fifo cannot be synced: its file operations have no fsync.
+            Op::Fsync { .. } if kind == Kind::Fifo => Err(Errno::EINVAL),
+            // Waiting for ordered extents asks for the map, and these have none.
+            Op::Flush { .. } | Op::Fsync { .. } => Err(Errno::EOPNOTSUPP),
+            Op::Chattr { .. } if kind == Kind::Fifo => Err(Errno::ENOTTY),
+            Op::Chattr {
+                attribute, is_set, ..
+            } => fs.set_attribute(id, attribute_kind(*attribute), *is_set),
+            Op::Chmod { mode, .. } => fs.chmod(id, *mode),
+            Op::Chown { uid, .. } => fs.chown(id, *uid),
+            _ => Ok(()),
+        };
+        Ok(outcome(result))
+    }
+
+    fn inode_of(&self, fd: i32) -> Option<InodeId> {
+        self.machine
+            .file(fd)
+            .and_then(crate::open_file::OpenFile::inode)
+    }
+}
+
+/// Returns the outcome of a call that returns nothing.
+fn outcome(result: Called) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(errno) => Outcome::Failed(errno),
+    }
+}
+
+/// Returns the folder of a name; the top has none.
+fn parent_of(name: &Name) -> Option<&str> {
+    if name.is_top() {
+        return None;
+    }
+    Some(
+        name.as_str()
+            .rsplit_once('/')
+            .map_or(".", |(parent, _)| parent),
+    )
+}
+
+/// Cite: `fs/read_write.c`, `ksys_pwrite64`, `vfs_write`.
+fn may_write(kind: Kind, offset: u64) -> Called {
+    match kind {
+        _ if POSITION_MAX < offset => Err(Errno::EINVAL),
+        Kind::Regular => Ok(()),
+        Kind::Directory => Err(Errno::EBADF),
+        Kind::Fifo => Err(Errno::ESPIPE),
+    }
+}
+
+/// Cite: `fs/open.c`, `vfs_fallocate`.
+fn may_fallocate(kind: Kind, offset: u64, len: u64) -> Called {
+    let is_negative = POSITION_MAX < offset || POSITION_MAX < len || len == 0;
+    match kind {
+        _ if is_negative => Err(Errno::EINVAL),
+        Kind::Regular => Ok(()),
+        Kind::Directory => Err(Errno::EBADF),
+        Kind::Fifo => Err(Errno::ESPIPE),
+    }
+}
+
+/// Returns the attribute as the state names it.
+fn attribute_kind(attribute: Attribute) -> AttributeKind {
+    match attribute {
+        Attribute::Nocow => AttributeKind::Nocow,
+        Attribute::Immutable => AttributeKind::Immutable,
+        Attribute::Append => AttributeKind::Append,
+    }
+}
