@@ -1,2 +1,63 @@
-//! Placeholder.
-fn main() {}
+//! `xsame`: the command line. It brings model, backends and harness together, which know nothing
+//! of each other.
+//!
+//! Each subcommand is a module with a `run` that says what came of it as an [`Exit`]; only `main`
+//! turns that into a number.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod arguments;
+mod diff;
+mod exit;
+mod explain;
+mod fmt;
+mod print;
+mod progress;
+mod run;
+mod same;
+mod signals;
+mod verdict;
+mod witness;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are errors of clap's too, but go to stdout.
+            let is_wrong = error.use_stderr();
+            drop(error.print());
+            let is_bisecting = std::env::args_os().any(|argument| argument == "--bisect");
+            return match is_wrong {
+                true => Exit::Unusable.code(is_bisecting),
+                false => ExitCode::SUCCESS,
+            };
+        }
+    };
+    if let Command::Agent(arguments) = &arguments.command {
+        return agent::run(arguments);
+    }
+    let is_bisecting = arguments.is_bisecting();
+    if let Err(error) = signals::clean_up_on_signals() {
+        eprintln!("xsame: signals cannot be waited for, Ctrl-C may leave mounts behind: {error}");
+    }
+    let exit = match arguments.command {
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Same(arguments) => same::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Agent(_) => Ok(Exit::Unusable),
+    };
+    let exit = exit.unwrap_or_else(|report| {
+        eprintln!("{report:?}");
+        Exit::Unusable
+    });
+    exit.code(is_bisecting)
+}

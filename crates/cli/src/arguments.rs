@@ -1,0 +1,186 @@
+//! What can be written on the command line: [`Arguments`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use scenario::text::Size;
+
+use crate::witness::WitnessName;
+
+/// An executable model of btrfs extent-same, held against real kernels.
+#[derive(Debug, Parser)]
+#[command(name = "xsame", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run random operations on two witnesses side by side and compare everything they show.
+    ///
+    /// Exit code: 0 they agree, 1 a divergence, 2 wrong use, something missing, or a run that
+    /// proves nothing (with --bisect: 125).
+    Diff(DiffArguments),
+    /// Make one extent-same call on real files: share LEN bytes of FILE1 with FILE2 and so on.
+    ///
+    /// Exit code: 0 every destination is the same now, 1 one differs or was refused, 2 wrong use
+    /// or the call itself failed.
+    Same(SameArguments),
+    /// Run a scenario file and print each operation with its result.
+    ///
+    /// Exit code: 0 everything is as the file expects, 1 something is not, 2 it cannot be run.
+    Run(RunArguments),
+    /// Print scenario files in canonical form, in place.
+    ///
+    /// Exit code: 0 done (with --check: nothing to do), 1 with --check if a file is not canonical,
+    /// 2 a file cannot be read or is no scenario.
+    Fmt(FmtArguments),
+    /// Tell what a rule says, where the kernel decides it and who can show it.
+    Explain(ExplainArguments),
+    /// For the program itself: guard and init of a User Mode Linux kernel.
+    #[command(hide = true)]
+    Agent(AgentArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// The witness that is compared: auto, model, mount, mount=DIR, uml, uml=VERSION, uml=PATH,
+    /// reference.
+    ///
+    /// auto is the running kernel if this is root and a btrfs can be mounted, else a User Mode
+    /// Linux kernel if one is found, else the embedded reference.
+    #[arg(long, default_value = "auto", value_name = "BACKEND")]
+    pub(crate) backend: WitnessName,
+    /// Compare with this witness instead of the model.
+    #[arg(long, value_name = "BACKEND", conflicts_with_all = ["profile", "mutant"])]
+    pub(crate) against: Option<WitnessName>,
+    /// The kernel that the model plays; auto is the one nearest to the backend's release.
+    #[arg(long, default_value = "auto", value_name = "auto|NAME")]
+    pub(crate) profile: String,
+    /// A bug of history to put into the model; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub(crate) mutant: Vec<String>,
+    /// The seed of the random operations; a random one is printed.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many operations to compare [default: 2000, without limit if --time is given].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: Option<u64>,
+    /// How long to run: 90s, 10m, 2h.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time: Option<Duration>,
+    /// Print a JSON object before the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep the filesystem image of a mount.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Exit with 125 instead of 2, for git bisect run.
+    #[arg(long)]
+    pub(crate) bisect: bool,
+    /// The folder for the files that show a divergence.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SameArguments {
+    /// How many bytes; sizes take k, m, g and t.
+    #[arg(value_name = "LEN", value_parser = parse_size)]
+    pub(crate) len: u64,
+    /// FILE OFFSET, the source first, then one or more destinations.
+    #[arg(value_name = "FILE OFFSET", num_args = 4.., required = true)]
+    pub(crate) places: Vec<OsString>,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The scenario; `-` is stdin.
+    pub(crate) file: PathBuf,
+    /// Who carries it out, as for diff.
+    #[arg(long, default_value = "model", value_name = "BACKEND")]
+    pub(crate) backend: WitnessName,
+    /// The profile whose expectations count; the kernel that the model plays.
+    #[arg(long, default_value = "auto", value_name = "auto|NAME")]
+    pub(crate) profile: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FmtArguments {
+    /// Scenario files; `-` is stdin, to stdout.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Change nothing, tell which files would change.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The id of a rule or a mutant, as it stands in brackets behind a result; without one, all
+    /// ids are listed.
+    pub(crate) rule: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+impl Arguments {
+    /// Returns whether exit code 2 must be 125.
+    pub(crate) fn is_bisecting(&self) -> bool {
+        matches!(&self.command, Command::Diff(arguments) if arguments.bisect)
+    }
+}
+
+/// Returns the number of bytes that a size says.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    Size::parse(text).ok_or_else(|| {
+        format!("{text:?} is no size: write bytes as 4096, 0x1000, 4k, 16m, 1g or 1t")
+    })
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write 90s, 10m or 2h");
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "" | "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    };
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds_minutes_or_hours() {
+        assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
+        assert!(parse_duration("10d").is_err());
+        assert!(parse_duration("").is_err());
+        assert!(parse_duration("18446744073709551615h").is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,161 @@
+//! `xsame diff`: two witnesses side by side.
+
+use std::time::Duration;
+
+use harness::report::Heading;
+use harness::{Options, RunReport, Shares, Witnesses};
+use miette::Report;
+use rules::Profile;
+use scenario::{Backend, Capabilities, Op};
+use strategies::{Swarm, SwarmOptions};
+
+use crate::arguments::DiffArguments;
+use crate::exit::Exit;
+use crate::progress::Bar;
+use crate::verdict;
+use crate::witness;
+
+/// How many operations are run if nothing is said.
+const STEPS: u64 = 2000;
+/// From so many operations on a run must have exercised something.
+const PROVING_STEPS: u64 = 1000;
+
+/// The two witnesses of a run with the names that reports print.
+pub(crate) struct Pair {
+    pub(crate) expected: Box<dyn Backend>,
+    pub(crate) observed: Box<dyn Backend>,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
+    let mut pair = open(arguments)?;
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    let (expected, observed) = (pair.expected.name(), pair.observed.name());
+    eprintln!("expected: {expected}, observed: {observed}, seed {seed}");
+
+    let options = options(arguments);
+    let capabilities = (pair.expected.capabilities(), pair.observed.capabilities());
+    let mut source = Source::new(seed, capabilities);
+    let bar = Bar::new(options.steps, arguments.time);
+    let witnesses = Witnesses {
+        expected: pair.expected.as_mut(),
+        observed: pair.observed.as_mut(),
+    };
+    let report = harness::diff::run(witnesses, &mut source, &options, &mut |progress| {
+        bar.show(progress);
+    });
+    bar.finish();
+    let report = report.map_err(witness::report)?;
+    let heading = Heading {
+        seed,
+        expected: &expected,
+        observed: &observed,
+    };
+    let shown = match &report.divergence {
+        Some(divergence) => Some(verdict::divergence(
+            &mut pair,
+            divergence,
+            heading,
+            &arguments.out,
+        )?),
+        None => None,
+    };
+    let lacking = lacking(&report, &capabilities.0);
+    verdict::print(&report, shown.as_ref(), &lacking, heading, arguments.json);
+    Ok(match (&report.divergence, lacking.is_empty()) {
+        (Some(_), _) => Exit::Found,
+        (None, true) => Exit::Fine,
+        (None, false) => Exit::Unusable,
+    })
+}
+
+/// Opens both witnesses and says what has to be said about them.
+fn open(arguments: &DiffArguments) -> Result<Pair, Report> {
+    // A model that is compared has no mutants, and is of the profile asked for.
+    let (own_profile, _) = witness::profile(&arguments.profile, None)?;
+    let observed = witness::open(&arguments.backend, &own_profile, arguments.keep)?;
+    let mut remarks = observed.remarks;
+    let observed = observed.backend;
+    let expected = match &arguments.against {
+        Some(name) => {
+            let witness = witness::open(name, &own_profile, arguments.keep)?;
+            remarks.extend(witness.remarks);
+            witness.backend
+        }
+        None => {
+            let (profile, remark) = witness::profile(&arguments.profile, Some(observed.as_ref()))?;
+            remarks.extend(remark);
+            witness::model(mutated(profile, &arguments.mutant)?)
+        }
+    };
+    remarks.iter().for_each(|remark| eprintln!("{remark}"));
+    Ok(Pair { expected, observed })
+}
+
+fn mutated(profile: Profile, mutants: &[String]) -> Result<Profile, Report> {
+    mutants.iter().try_fold(profile, |profile, id| {
+        profile
+            .with_mutant(id)
+            .map_err(|error| miette::miette!("{error}"))
+    })
+}
+
+fn options(arguments: &DiffArguments) -> Options {
+    let steps = match (arguments.steps, arguments.time) {
+        (Some(steps), _) => steps,
+        (None, Some(_)) => u64::MAX,
+        (None, None) => STEPS,
+    };
+    Options {
+        steps,
+        time: arguments.time,
+        ..Options::default()
+    }
+}
+
+/// Returns what a run of enough operations did too little of to prove anything. Only a model
+/// with extents can tell.
+fn lacking(report: &RunReport, expected: &Capabilities) -> Vec<String> {
+    let can_tell = expected.has_extents && !expected.is_real;
+    if !can_tell || report.steps < PROVING_STEPS || report.divergence.is_some() {
+        return Vec::new();
+    }
+    let shares: Shares = report.tally.shares();
+    shares.lacking()
+}
+
+/// The operations of a seed: a swarm with weights of its own for each episode.
+struct Source {
+    seed: u64,
+    options: SwarmOptions,
+    swarm: Swarm,
+}
+
+impl Source {
+    fn new(seed: u64, (one, two): (Capabilities, Capabilities)) -> Source {
+        let options = SwarmOptions::for_both(one, two);
+        let swarm = Swarm::new(seed, options);
+        Source {
+            seed,
+            options,
+            swarm,
+        }
+    }
+}
+
+impl harness::OpSource for Source {
+    fn restart(&mut self, episode: u64) {
+        // Wrapping: seeds are any numbers. An odd factor keeps the episodes of a seed apart.
+        let seed = self
+            .seed
+            .wrapping_add(episode.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        self.swarm = Swarm::new(seed, self.options);
+    }
+
+    fn next_op(&mut self) -> Op {
+        self.swarm.next()
+    }
+}
+
+/// How long shrinking may take.
+pub(crate) const SHRINK_TIME: Duration = Duration::from_secs(60);

@@ -1,0 +1,26 @@
+//! How a command ended: [`Exit`].
+
+use std::process::ExitCode;
+
+/// What a command's exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: all is well.
+    Fine,
+    /// 1: a divergence, a difference, an expectation that was not met.
+    Found,
+    /// 2: wrong use, something missing, or a run that proves nothing.
+    Unusable,
+}
+
+impl Exit {
+    /// Returns the number. Under `git bisect run` what proves nothing skips the commit: 125.
+    pub(crate) fn code(self, is_bisecting: bool) -> ExitCode {
+        match self {
+            Exit::Fine => ExitCode::SUCCESS,
+            Exit::Found => ExitCode::from(1),
+            Exit::Unusable if is_bisecting => ExitCode::from(125),
+            Exit::Unusable => ExitCode::from(2),
+        }
+    }
+}

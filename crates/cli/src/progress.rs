@@ -1,0 +1,69 @@
+//! How far a run is, on stderr if that is a terminal: [`Bar`].
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use harness::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often the numbers are drawn anew.
+const EVERY: Duration = Duration::from_millis(100);
+/// How many rules have their refusals shown.
+const NR_RULES: usize = 4;
+
+/// A progress bar with rates, outcomes and refusals.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    last: Cell<Option<Instant>>,
+}
+
+impl Bar {
+    /// Returns a bar for so many operations, or for so long if those have no end.
+    pub(crate) fn new(steps: u64, time: Option<Duration>) -> Bar {
+        let bar = match time {
+            Some(_) if steps == u64::MAX => ProgressBar::no_length(),
+            _ => ProgressBar::new(steps),
+        };
+        let template = "{elapsed_precise} {bar:24} {pos}/{len} {per_sec} {wide_msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Bar {
+            bar,
+            last: Cell::new(None),
+        }
+    }
+
+    /// Shows how far the run is.
+    pub(crate) fn show(&self, progress: &Progress<'_>) {
+        let is_due = self.last.get().is_none_or(|last| EVERY <= last.elapsed());
+        if self.bar.is_hidden() || !is_due {
+            return;
+        }
+        self.last.set(Some(Instant::now()));
+        self.bar.set_position(progress.steps);
+        let tally = progress.tally;
+        let elements = largest(&tally.elements, NR_RULES);
+        let refusals = largest(&tally.refusals, NR_RULES);
+        self.bar
+            .set_message(format!("0 divergences  {elements}  by rule: {refusals}"));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Returns the largest counts as words.
+pub(crate) fn largest(counts: &BTreeMap<String, u64>, nr_max: usize) -> String {
+    let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
+    counts.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
+    let words: Vec<String> = counts
+        .iter()
+        .take(nr_max)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    words.join(" ")
+}

@@ -1,0 +1,202 @@
+//! What came of a differential run, printed and written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use harness::report::{self, Heading};
+use harness::shrink::{self, Limits};
+use harness::{Divergence, RunReport};
+use miette::{Report, miette};
+use scenario::Geometry;
+use serde::Serialize;
+
+use crate::diff::{Pair, SHRINK_TIME};
+use crate::print;
+use crate::progress::largest;
+use crate::witness;
+
+/// A divergence as it was printed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    step: u64,
+    differences: Vec<String>,
+    scenario: String,
+    files: Vec<PathBuf>,
+    repeats: bool,
+    #[serde(skip)]
+    words: String,
+}
+
+/// The JSON object of `--json`.
+#[derive(Serialize)]
+struct Object<'a> {
+    steps: u64,
+    divergences: u64,
+    overhead: Option<f64>,
+    seed: u64,
+    expected: &'a str,
+    observed: &'a str,
+    seconds: f64,
+    outcomes: &'a BTreeMap<String, u64>,
+    elements: &'a BTreeMap<String, u64>,
+    refusals: &'a BTreeMap<String, u64>,
+    dedupes: u64,
+    moved: f64,
+    differing: f64,
+    met_dirty: f64,
+    cut: f64,
+    proves_nothing: &'a [String],
+    divergence: Option<&'a Shown>,
+}
+
+/// Shrinks a divergence and writes the files that show it.
+pub(crate) fn divergence(
+    pair: &mut Pair,
+    divergence: &Divergence,
+    heading: Heading<'_>,
+    out: &Path,
+) -> Result<Shown, Report> {
+    let geometry = Geometry::default();
+    let Pair { expected, observed } = pair;
+    let (expected, observed) = (expected.as_mut(), observed.as_mut());
+    let nr_ops = divergence.ops.len();
+    eprintln!(
+        "divergence at step {}: shrinking {nr_ops} operations",
+        divergence.step
+    );
+    let limits = Limits {
+        time: SHRINK_TIME,
+        ..Limits::default()
+    };
+    let shrunk = shrink::shrink(expected, observed, &geometry, divergence, limits)
+        .map_err(witness::report)?;
+    let small = &shrunk.divergence;
+    eprintln!(
+        "{} operations left after {} tries",
+        small.ops.len(),
+        shrunk.tries
+    );
+    let scenario =
+        report::scenario(expected, observed, &geometry, small, heading).map_err(witness::report)?;
+    let scenario = scenario.to_string();
+    let stem = format!("xsame-{}-{}", heading.seed, divergence.step);
+    let files = vec![write(out, &format!("{stem}.scn"), &scenario)?];
+    Ok(Shown {
+        step: divergence.step,
+        differences: small.differences.iter().map(ToString::to_string).collect(),
+        words: report::words(small, heading, &explain),
+        scenario,
+        files,
+        repeats: shrunk.repeats,
+    })
+}
+
+/// Prints everything; the last line says the numbers.
+pub(crate) fn print(
+    report: &RunReport,
+    shown: Option<&Shown>,
+    lacking: &[String],
+    heading: Heading<'_>,
+    is_json: bool,
+) {
+    let divergences = u64::from(report.divergence.is_some());
+    if is_json {
+        print::line(object(report, shown, lacking, heading, divergences));
+    } else {
+        print_words(report, shown);
+    }
+    for what in lacking {
+        eprintln!("this run proves nothing: {what}");
+    }
+    let overhead = report
+        .overhead
+        .map_or_else(|| "none".to_owned(), |overhead| format!("{overhead:.2}"));
+    print::line(format!(
+        "steps={} divergences={divergences} overhead={overhead} seed={}",
+        report.steps, heading.seed
+    ));
+}
+
+fn print_words(report: &RunReport, shown: Option<&Shown>) {
+    if let Some(shown) = shown {
+        print::text(&shown.scenario);
+        print::line("");
+        print::text(&shown.words);
+        if !shown.repeats {
+            print::line("the same operations did not show it again: it depends on timing");
+        }
+        for file in &shown.files {
+            print::line(format!("written: {}", file.display()));
+        }
+    }
+    let tally = &report.tally;
+    let shares = tally.shares();
+    print::line(format!("operations: {}", largest(&tally.outcomes, 8)));
+    print::line(format!(
+        "{} dedupes: {:.0} % moved a reference, {:.0} % found a difference, {:.0} % met dirty \
+         pages, {:.0} % cut an extent; elements: {}",
+        tally.nr_dedupes,
+        shares.moved * 100.0,
+        shares.differing * 100.0,
+        shares.met_dirty * 100.0,
+        shares.cut * 100.0,
+        largest(&tally.elements, 8),
+    ));
+    print::line(format!("decided by rule: {}", largest(&tally.refusals, 12)));
+    let seconds = report.elapsed.as_secs_f64();
+    print::line(format!(
+        "{:.1} s, {:.0} steps/s",
+        seconds,
+        report.steps as f64 / seconds
+    ));
+}
+
+fn object(
+    report: &RunReport,
+    shown: Option<&Shown>,
+    lacking: &[String],
+    heading: Heading<'_>,
+    divergences: u64,
+) -> String {
+    let tally = &report.tally;
+    let shares = tally.shares();
+    let object = Object {
+        steps: report.steps,
+        divergences,
+        overhead: report.overhead,
+        seed: heading.seed,
+        expected: heading.expected,
+        observed: heading.observed,
+        seconds: report.elapsed.as_secs_f64(),
+        outcomes: &tally.outcomes,
+        elements: &tally.elements,
+        refusals: &tally.refusals,
+        dedupes: tally.nr_dedupes,
+        moved: shares.moved,
+        differing: shares.differing,
+        met_dirty: shares.met_dirty,
+        cut: shares.cut,
+        proves_nothing: lacking,
+        divergence: shown,
+    };
+    serde_json::to_string(&object).expect("strings, numbers and maps of them become JSON")
+}
+
+/// Returns what a rule says and where, for reports.
+fn explain(id: &str) -> Option<String> {
+    let rule = rules::rule(id)?;
+    Some(format!("{} ({}); {}", rule.sentence, rule.end, rule.cite))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Report> {
+    let path = folder.join(name);
+    match fs::write(&path, text) {
+        Ok(()) => Ok(path),
+        Err(error) => Err(miette!(
+            help = "name a folder that can be written to with --out",
+            "cannot write {}: {error}",
+            path.display()
+        )),
+    }
+}
