@@ -13,8 +13,10 @@ mod difference;
 mod duel;
 mod names;
 mod overhead;
+pub mod report;
 pub mod shrink;
 mod tally;
+pub mod transcript;
 
 pub use compare::Comparer;
 pub use diff::{Divergence, OpSource, Options, Progress, RunReport, Witnesses};
