@@ -2,7 +2,10 @@
 //!
 //! Every function here is safe to call: it takes buffers that it knows to be as long as the kernel
 //! may write. What the answers mean is other files' business.
-#![allow(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "one of the three files that talk to the kernel raw"
+)]
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -1,6 +1,9 @@
 //! What concerns this process and its threads: callers without privilege, private mounts, marks by
 //! which a later start tells whether a process still lives.
-#![allow(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "one of the three files that talk to the kernel raw"
+)]
 
 use std::fs;
 use std::io;
