@@ -7,6 +7,9 @@ pub struct Behaviour {
     /// Whether a whole small file of a NODATACOW or preallocated inode may be written inline.
     /// Ended when the COW fallback of NOCOW writeback stopped trying inline extents.
     pub inlines_nocow: bool,
+    /// Whether NOCOW writeback that met a gap between items overlooks the item behind the gap, and
+    /// with it every later one of the range: all of it is COWed. (6.1 does, 6.18 does not.)
+    pub cows_behind_gap: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -19,6 +22,7 @@ impl Behaviour {
     /// The newest behaviour that is known.
     pub const LATEST: Behaviour = Behaviour {
         inlines_nocow: false,
+        cows_behind_gap: false,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

@@ -80,9 +80,7 @@ impl FsState {
         }
         let mut dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
         dirty.retain(|&id| self.inode(id).root == source_root);
-        for id in dirty {
-            self.flush(id);
-        }
+        self.flush_all(&dirty);
         self.roots[source_root.0 as usize].last_snapshot = self.transid;
         let root = self.copy_root(source_root, is_readonly);
         let top = self.roots[root.0 as usize].top;

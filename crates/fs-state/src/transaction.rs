@@ -6,9 +6,7 @@ impl FsState {
     /// Writes back all dirty data and commits.
     pub fn sync(&mut self) {
         let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
-        for id in dirty {
-            self.flush(id);
-        }
+        self.flush_all(&dirty);
         self.commit();
     }
 

@@ -47,9 +47,31 @@ impl FsState {
     }
 
     fn write_range(&mut self, id: InodeId, start: u64, end: u64) {
-        if self.inode(id).dirty.is_empty() {
-            return;
+        if !self.inode(id).dirty.is_empty() {
+            let ordered = self.start_writeback(id, start, end);
+            self.finish_writeback(id, ordered);
         }
+    }
+
+    /// Writes back several files at once. As within one file, every decision is taken before the
+    /// first ordered extent completes.
+    pub(crate) fn flush_all(&mut self, ids: &[InodeId]) {
+        let started: Vec<_> = ids
+            .iter()
+            .map(|&id| (id, self.start_writeback(id, 0, u64::MAX)))
+            .collect();
+        for (id, ordered) in started {
+            self.finish_writeback(id, ordered);
+        }
+    }
+
+    fn finish_writeback(&mut self, id: InodeId, ordered: Vec<OrderedExtent>) {
+        for extent in ordered {
+            self.finish_ordered(id, extent);
+        }
+    }
+
+    fn start_writeback(&mut self, id: InodeId, start: u64, end: u64) -> Vec<OrderedExtent> {
         let mut ordered = Vec::new();
         let mut at = align_down(start);
         while at < end {
@@ -69,13 +91,10 @@ impl FsState {
             }
             at = run_end;
         }
-        // Every decision of a pass is taken before the first ordered extent completes.
-        for extent in ordered {
-            self.finish_ordered(id, extent);
-        }
         if self.inode(id).dirty.is_empty() {
             self.dirty_inodes.remove(&id);
         }
+        ordered
     }
 
     fn run_delalloc_range(
@@ -144,6 +163,9 @@ impl FsState {
             if key > at {
                 cow_start.get_or_insert(at);
                 at = key;
+                if self.behaviour.cows_behind_gap {
+                    break;
+                }
                 continue;
             }
             let item_end = align_up(item.end(key));
