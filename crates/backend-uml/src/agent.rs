@@ -1,8 +1,8 @@
 //! The program inside the kernel, and the entry of both other roles: [`run`].
 //!
 //! As init it mounts what a machine needs, sets the kernel up so that nothing is written back
-//! unasked, mounts btrfs, has its caller open a `Backend` there, and answers requests until the
-//! serial line ends; then it switches the machine off. It does not know which backend that is.
+//! unasked, mounts btrfs, drives a `Backend` there and answers requests until the serial line ends;
+//! then it switches the machine off. It does not know what any operation does.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::slice;
 
+use backend_kernel::{Place, Session};
 use rustix::fs::OFlags;
 use rustix::mount::MountFlags;
 use rustix::process::{Resource, Rlimit};
@@ -68,11 +69,26 @@ pub(crate) fn guest_arguments(channel: &Path, device: &str) -> [OsString; 3] {
     ["guest".into(), channel.into(), device.into()]
 }
 
-/// Runs the role that `args` say, with `open` making the backend over the mounted filesystem if
-/// it is that of init. The program's hidden subcommand calls this with the arguments behind it.
-///
-/// As init it does not return.
-pub fn run<F>(args: &[OsString], open: F) -> ExitCode
+/// Runs the role that `args` say: guard, or init of a guest, which carries operations out with
+/// [`backend_kernel::Session`]. The program's hidden subcommand calls this with the arguments
+/// behind it. As init it does not return.
+pub fn run(args: &[OsString]) -> ExitCode {
+    run_over(args, |mounts| {
+        let place = Place {
+            first: mounts.first.clone(),
+            second: Some(mounts.second.clone()),
+            readonly: Some(mounts.readonly.clone()),
+            device: mounts
+                .device
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned()),
+        };
+        Ok(Box::new(Session::new(place)))
+    })
+}
+
+/// Does what [`run`] does, with `open` making the backend over the mounted filesystem.
+pub fn run_over<F>(args: &[OsString], open: F) -> ExitCode
 where
     F: FnOnce(&Mounts) -> Result<Box<dyn Backend>, BackendError>,
 {

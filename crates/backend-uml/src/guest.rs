@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -206,6 +207,8 @@ fn start_in(folder: &Path, options: &UmlOptions) -> Result<Guest, BackendError> 
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log_file)
+        // Control-C on a terminal is for the driver; the guard follows it.
+        .process_group(0)
         .spawn()
         .map_err(|source| system("start", &options.agent, source))?;
     let line = guard.stdin.take().expect("standard input was asked for");

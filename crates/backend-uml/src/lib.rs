@@ -6,8 +6,8 @@
 //! - the *driver* holds a [`Uml`], prepares a work folder and sends batches of exchanges;
 //! - the [`guard`] is its child and the parent of the kernel. When the driver goes, however it
 //!   goes, the guard kills every process of the kernel and removes the work folder;
-//! - the [`agent`] is init inside the kernel. It mounts btrfs, drives a `Backend` of its caller's
-//!   choosing there and streams the replies.
+//! - the [`agent`] is init inside the kernel. It mounts btrfs, carries operations out there by
+//!   [`backend_kernel::Session`] and streams the replies.
 //!
 //! Requests are files in the work folder, which the guest sees through hostfs; one byte on a
 //! serial line is the doorbell. Replies come back over the same line, one frame for each

@@ -75,6 +75,8 @@ fn end_processes_of(folder: &Path) {
             argument == folder || argument.strip_prefix(b"uml_dir=") == Some(folder)
         });
         if is_of_folder {
+            // Guard and kernel lead groups of their own; helpers lead none.
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }

@@ -78,7 +78,7 @@ impl FsState {
         if done_to < target_end {
             let dropped = self.drop_extents(target, done_to, target_end);
             report.cut_extent |= dropped.cut_item;
-            self.look_up_holes(
+            self.modify_holes(
                 target,
                 done_to,
                 target_end.min(align_up(self.inode(target).size)),

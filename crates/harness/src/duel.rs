@@ -30,6 +30,8 @@ pub(crate) struct Duel {
     nr_ops: u64,
     /// How many operations the expected witness takes at once.
     expected_batch: usize,
+    /// Whether the expected witness can tell how much of a file is delalloc.
+    has_hints: bool,
 }
 
 /// An exchange with both replies, and on what they disagree.
@@ -61,6 +63,7 @@ impl Witnesses<'_> {
             names: Names::default(),
             nr_ops: 0,
             expected_batch: expected.batch_max.max(1),
+            has_hints: expected.has_extents,
         })
     }
 
@@ -94,8 +97,10 @@ impl Duel {
             let replies = witnesses.expected.run(&asked)?;
             for (mut exchange, reply) in asked.into_iter().zip(replies) {
                 self.names.correct(&exchange.probes, &reply.observations);
-                for (probe, seen) in exchange.probes.iter_mut().zip(&reply.observations) {
-                    probe.delalloc_hint = delalloc_bytes(seen);
+                if self.has_hints {
+                    for (probe, seen) in exchange.probes.iter_mut().zip(&reply.observations) {
+                        probe.delalloc_hint = delalloc_bytes(seen);
+                    }
                 }
                 exchanges.push(exchange);
                 lefts.push(reply);

@@ -34,6 +34,7 @@ pub enum Flow {
 }
 
 /// Carries out the next step of a frame.
+#[inline]
 pub fn step(machine: &mut Machine, frame: &mut Frame, memory: &mut UserMemory) -> Flow {
     if frame.is_done {
         return Flow::Done;

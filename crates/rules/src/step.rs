@@ -57,7 +57,7 @@ pub enum Step {
     UnlockRanges,
     /// Goes back that many steps while chunks are left.
     Repeat(u8),
-    /// Releases the lock that was taken last, until none is held.
+    /// Releases every lock that is held, the last one first.
     Unlock,
     /// Writes the element's results into the request.
     Report(Bytes),

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags};
 use scenario::{Backend, BackendError, Geometry};
 
-use crate::{look, start};
+use crate::{find, look, start};
 
 /// A running driver whose kernel is ready, and all processes that belong to it.
 pub(crate) struct Driver {
@@ -25,7 +25,7 @@ pub(crate) struct Driver {
 /// The driver: starts a kernel, says so, waits for a word, then either ends the kernel or waits.
 pub(crate) fn drive() -> ExitCode {
     let work = || -> Result<(), BackendError> {
-        let mut uml = start(backend_uml::find(None)?)?;
+        let mut uml = start(find()?)?;
         uml.reset(&Geometry::default())?;
         println!("ready");
         let mut word = String::new();
@@ -59,46 +59,28 @@ impl Driver {
         BufReader::new(child.stdout.take().expect("asked for")).read_line(&mut line)?;
         assert_eq!(line, "ready\n");
         let pid = Pid::from_child(&child);
-        let marker = format!("/xsame-uml-{pid}-");
+        let [guard] = children(pid)?[..] else {
+            return Err("the driver has no guard, or more than one".into());
+        };
         let mut processes = Vec::new();
-        let mut folder = None;
-        let mut guard = None;
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let number = entry
-                .file_name()
-                .to_str()
-                .and_then(|text| text.parse::<i32>().ok());
-            let Some(process) = number.and_then(Pid::from_raw) else {
-                continue;
-            };
-            let Ok(arguments) = fs::read(entry.path().join("cmdline")) else {
-                continue;
-            };
-            let arguments = String::from_utf8_lossy(&arguments).into_owned();
-            let is_ours = |argument: &&str| argument.contains(&marker);
-            if let Some(argument) = arguments.split('\0').find(is_ours) {
-                let path = argument.split('=').next_back().unwrap_or_default();
-                folder.get_or_insert_with(|| PathBuf::from(path));
-                let handle = rustix::process::pidfd_open(process, PidfdFlags::empty())?;
-                processes.push((process, handle));
-                if arguments.contains("\0guard\0") {
-                    guard = Some(process);
-                }
-            }
+        let mut unseen = vec![guard];
+        while let Some(process) = unseen.pop() {
+            let handle = rustix::process::pidfd_open(process, PidfdFlags::empty())?;
+            processes.push((process, handle));
+            unseen.extend(children(process)?);
         }
-        // Guard, kernel, a helper or more, and what the kernel traces.
-        assert!(4 <= processes.len(), "{processes:?}");
-        let mut folder = folder.expect("a process with the folder among its arguments");
-        while !folder
-            .file_name()
-            .is_some_and(|last| last.to_string_lossy().starts_with("xsame-uml-"))
-        {
-            folder.pop();
-        }
-        assert!(folder.exists());
+        // Guard, kernel, and at least one process in the guest.
+        assert!(3 <= processes.len(), "{processes:?}");
+        let arguments = fs::read(format!("/proc/{pid}/cmdline", pid = guard.as_raw_nonzero()))?;
+        let arguments = String::from_utf8_lossy(&arguments).into_owned();
+        let folder = arguments
+            .split('\0')
+            .skip_while(|argument| *argument != "guard")
+            .nth(2);
+        let folder = PathBuf::from(folder.unwrap_or_default());
+        assert!(folder.join("image").exists(), "{arguments:?}");
         let mut stdin = child.stdin.take().expect("asked for");
         writeln!(stdin, "{word}")?;
-        let guard = guard.expect("a guard among the processes");
         Ok(Driver {
             child,
             pid,
@@ -140,4 +122,25 @@ fn wait_for(process: Pid, handle: &OwnedFd) -> Result<(), Failed> {
         0 => Err(format!("process {} is still there", process.as_raw_nonzero()).into()),
         _ => Ok(()),
     }
+}
+
+/// Returns the processes that `parent` has started and that still run.
+fn children(parent: Pid) -> Result<Vec<Pid>, Failed> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // The name, in parentheses, may contain anything; the parent is field 4.
+        let Some((before, after)) = stat.split_once(" (").zip(stat.rsplit_once(") ")) else {
+            continue;
+        };
+        let numbers = (before.0.parse(), after.1.split(' ').nth(1).map(str::parse));
+        if let (Ok(process), Some(Ok(ppid))) = numbers
+            && Pid::from_raw(ppid) == Some(parent)
+        {
+            children.extend(Pid::from_raw(process));
+        }
+    }
+    Ok(children)
 }

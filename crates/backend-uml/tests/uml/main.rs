@@ -1,6 +1,6 @@
 //! Runs real User Mode Linux kernels. This program is its own agent: called with `agent` it is
-//! guard or init. The backend inside is a stub that knows a few names; what the ioctls answer is
-//! tested elsewhere.
+//! guard or init, called with `stub-agent` too, but then the backend inside is a stub that knows a
+//! few names. What the operations answer is tested elsewhere.
 
 mod driver;
 mod stub;
@@ -11,16 +11,24 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use backend_uml::{Uml, UmlOptions, agent};
+use data::Content;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::Signal;
-use scenario::{Backend, BackendError, Exchange, Geometry, Name, Op, Outcome, Probe};
+use scenario::{
+    Backend, BackendError, Caller, DedupeCall, ElementAnswer, Exchange, Fd, Geometry, Mount, Name,
+    Observation, Op, Outcome, Probe,
+};
 
 use crate::driver::Driver;
 use crate::stub::Stub;
 
 type Test = fn(PathBuf) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 9] = [
+const TESTS: [(&str, Test); 10] = [
+    (
+        "a_dedupe_in_the_guest_shares_storage",
+        a_dedupe_in_the_guest_shares_storage,
+    ),
     ("a_batch_is_answered_in_order", a_batch_is_answered_in_order),
     (
         "replies_longer_than_any_buffer_arrive_whole",
@@ -56,8 +64,9 @@ const TESTS: [(&str, Test); 9] = [
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     match args.first().and_then(|role| role.to_str()) {
-        Some("agent") => agent::run(&args[1..], |mounts| Ok(Box::new(Stub::new(mounts)))),
-        Some("broken-agent") => agent::run(&args[1..], |_| {
+        Some("agent") => agent::run(&args[1..]),
+        Some("stub-agent") => agent::run_over(&args[1..], |mounts| Ok(Box::new(Stub::new(mounts)))),
+        Some("broken-agent") => agent::run_over(&args[1..], |_| {
             Err(BackendError::Channel("no backend in this one".to_owned()))
         }),
         Some("driver") => driver::drive(),
@@ -67,7 +76,7 @@ fn main() -> ExitCode {
 
 fn test() -> ExitCode {
     let arguments = Arguments::from_args();
-    let kernel = backend_uml::find(None);
+    let kernel = find();
     let trials = TESTS
         .into_iter()
         .map(|(name, test)| match &kernel {
@@ -133,7 +142,7 @@ fn a_panic_is_the_last_reply(kernel: PathBuf) -> Result<(), Failed> {
 }
 
 fn a_hang_is_the_last_reply(kernel: PathBuf) -> Result<(), Failed> {
-    let mut options = UmlOptions::new(kernel)?;
+    let mut options = stub_options(kernel)?;
     options.exchange_time_max = Duration::from_secs(3);
     let mut uml = Uml::start(options)?;
     uml.reset(&Geometry::default())?;
@@ -204,6 +213,70 @@ fn cleanup_all_leaves_nothing(_: PathBuf) -> Result<(), Failed> {
     Ok(())
 }
 
+fn a_dedupe_in_the_guest_shares_storage(kernel: PathBuf) -> Result<(), Failed> {
+    let mut uml = Uml::start(UmlOptions::new(kernel)?)?;
+    for _ in 0..2 {
+        // Everything of an earlier run is gone.
+        uml.reset(&Geometry::default())?;
+        let (source, target) = (name("A"), name("B"));
+        let mut batch = Vec::new();
+        for file in [&source, &target] {
+            let content = Content::pattern(7, 0, 64 << 10);
+            batch.push(Op::File {
+                name: file.clone(),
+                is_nocow: false,
+            });
+            batch.push(Op::Write {
+                name: file.clone(),
+                offset: 0,
+                content,
+            });
+        }
+        batch.push(Op::Sync);
+        let mut call = DedupeCall::new(Fd::file(source), 0, 64 << 10, Fd::file(target.clone()), 0);
+        call.targets[0].fd.mount = Mount::ReadOnly;
+        batch.push(Op::Dedupe(call.clone()));
+        call.targets[0].fd.mount = Mount::Second;
+        call.caller = Caller::User;
+        batch.push(Op::Dedupe(call));
+        let probes = vec![Probe {
+            name: target,
+            delalloc_hint: None,
+        }];
+        let batch: Vec<Exchange> = batch
+            .into_iter()
+            .map(|op| Exchange {
+                op,
+                probes: probes.clone(),
+            })
+            .collect();
+        let replies = uml.run(&batch)?;
+        assert!(
+            replies
+                .iter()
+                .all(|reply| reply.answer.complaints.is_empty()),
+            "{replies:?}"
+        );
+        let (first, last) = (&replies[0], &replies[replies.len() - 1]);
+        assert_eq!(first.observations, [Observation::Absent]);
+        let Outcome::Dedupe { elements, .. } = &last.answer.outcome else {
+            return Err(format!("{last:?}").into());
+        };
+        assert_eq!(
+            elements[..],
+            [ElementAnswer {
+                status: 0,
+                bytes_deduped: 64 << 10
+            }]
+        );
+        let [Observation::File { map, .. }] = &last.observations[..] else {
+            return Err(format!("{last:?}").into());
+        };
+        assert!(map.iter().all(|run| run.flags.is_shared), "{map:?}");
+    }
+    Ok(())
+}
+
 fn is_usable_after_reset(uml: &mut Uml) -> Result<(), Failed> {
     assert!(uml.run(&[look("F3", 3)]).is_err());
     uml.reset(&Geometry::default())?;
@@ -211,8 +284,20 @@ fn is_usable_after_reset(uml: &mut Uml) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Returns the kernel that `XSAME_UML` means, as behind `--backend uml=`, else the installed one.
+fn find() -> Result<PathBuf, BackendError> {
+    backend_uml::find(std::env::var("XSAME_UML").ok().as_deref())
+}
+
+/// Starts a kernel with the stub in it.
 fn start(kernel: PathBuf) -> Result<Uml, BackendError> {
-    Uml::start(UmlOptions::new(kernel)?)
+    Uml::start(stub_options(kernel)?)
+}
+
+fn stub_options(kernel: PathBuf) -> Result<UmlOptions, BackendError> {
+    let mut options = UmlOptions::new(kernel)?;
+    options.agent_args = vec!["stub-agent".into()];
+    Ok(options)
 }
 
 fn name(text: &str) -> Name {

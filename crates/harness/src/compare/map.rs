@@ -125,7 +125,7 @@ fn push_difference(
     });
 }
 
-/// A walk over the runs of one map.
+/// A walk over the runs of one map. Runs without length are not there: they say nothing.
 struct Cursor<'a> {
     runs: &'a [MapRun],
 }
@@ -136,15 +136,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the first beginning or end of a run that is not before `at`, and passes over what
-    /// lies before.
+    /// ends before.
     fn next_edge(&mut self, at: u64) -> Option<u64> {
-        // A run without length has no edge: a broken map must not stop the walk.
         while let [first, rest @ ..] = self.runs {
-            if first.len == 0 || first.offset.saturating_add(first.len) < at {
-                self.runs = rest;
-            } else {
+            if first.len != 0 && at <= first.offset.saturating_add(first.len) {
                 break;
             }
+            self.runs = rest;
         }
         let first = self.runs.first()?;
         if at <= first.offset {
@@ -155,9 +153,7 @@ impl<'a> Cursor<'a> {
 
     /// Returns the run in which `at` lies; nothing before the last edge asked for.
     fn at(&self, at: u64) -> Option<&'a MapRun> {
-        self.runs
-            .iter()
-            .take(2)
-            .find(|run| run.offset <= at && at - run.offset < run.len)
+        let mut runs = self.runs.iter().take_while(|run| run.offset <= at);
+        runs.find(|run| at - run.offset < run.len)
     }
 }

@@ -207,3 +207,10 @@ fn without_extents_on_one_side_neither_maps_nor_blocks_count() {
     );
     check(comparer, "flush A\n  observe A\n", left, &right, &[]);
 }
+
+#[test]
+fn a_run_without_length_says_nothing() {
+    let left = "  = ok\n  = STAT\n  = * 0..8k @1m\n  = * 8k..8k delalloc\n  = * 8k..16k @2m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..8k @7m\n  = * 8k..16k @8m\nend\n";
+    check(&mut comparer(), "flush A\n  observe A\n", left, right, &[]);
+}
