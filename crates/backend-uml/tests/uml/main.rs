@@ -233,10 +233,13 @@ fn a_dedupe_in_the_guest_shares_storage(kernel: PathBuf) -> Result<(), Failed> {
             });
         }
         batch.push(Op::Sync);
-        let mut call = DedupeCall::new(Fd::file(source), 0, 64 << 10, Fd::file(target.clone()), 0);
-        call.targets[0].fd.mount = Mount::ReadOnly;
-        batch.push(Op::Dedupe(call.clone()));
-        call.targets[0].fd.mount = Mount::Second;
+        // Across mounts older kernels refuse.
+        let on_second = |name| Fd {
+            mount: Mount::Second,
+            ..Fd::file(name)
+        };
+        let mut call =
+            DedupeCall::new(on_second(source), 0, 64 << 10, on_second(target.clone()), 0);
         call.caller = Caller::User;
         batch.push(Op::Dedupe(call));
         let probes = vec![Probe {
