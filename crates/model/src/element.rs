@@ -53,9 +53,9 @@ pub(crate) fn step(machine: &mut Machine, frame: &mut Frame, step: Step) -> Flow
         Step::Unlock => unlock(machine, frame),
         Step::Report(bytes) => report(frame, bytes),
         Step::ToSourceEof => to_source_eof(machine, frame),
-        Step::FileModified => machine.fs.file_modified(frame.target_inode()),
+        Step::FileModified => machine.fs.file_modified(frame.pair().1),
         Step::Expand => {
-            let (target, offset) = (frame.target_inode(), frame.element.target_offset);
+            let (target, offset) = (frame.pair().1, frame.element.target_offset);
             if machine.fs.inode(target).size() < offset {
                 machine.fs.expand_for_clone(target, offset);
             }
@@ -90,6 +90,7 @@ fn resolve_target(machine: &Machine, frame: &mut Frame) -> Flow {
     match opened(machine, frame.element.dest_fd as i32) {
         Some(target) => {
             frame.element.target = Some(target);
+            note_pair(frame);
             Flow::Advanced
         }
         None if frame.level == Level::Clone => decide(machine, frame, &decided::SOURCE_FD),
@@ -97,9 +98,15 @@ fn resolve_target(machine: &Machine, frame: &mut Frame) -> Flow {
     }
 }
 
+/// Notes both inodes, once both descriptors are resolved.
+pub(crate) fn note_pair(frame: &mut Frame) {
+    let inode = |opened: &Option<Opened>| opened.as_ref().and_then(|opened| opened.inode);
+    frame.element.pair = inode(&frame.source).zip(inode(&frame.element.target));
+}
+
 /// Returns the inode on a side. An inode's number stands for its address.
 fn inode(frame: &Frame, side: Side) -> InodeId {
-    let (source, target) = (frame.source_inode(), frame.target_inode());
+    let (source, target) = frame.pair();
     match side {
         Side::Source => source,
         Side::Target => target,
@@ -113,7 +120,7 @@ fn offset(frame: &Frame, side: Side) -> u64 {
     let is_source = match side {
         Side::Source => true,
         Side::Target => false,
-        Side::Lower | Side::Higher => inode(frame, side) == frame.source_inode(),
+        Side::Lower | Side::Higher => inode(frame, side) == frame.pair().0,
     };
     if is_source {
         frame.element.source_offset
@@ -162,7 +169,7 @@ fn wait_ordered(machine: &mut Machine, frame: &Frame, side: Side) {
     let start = align_down(offset(frame, side));
     let len = if frame.element.is_to_eof {
         // The kernel's own arithmetic: it wraps where a clone starts behind the source's EOF.
-        let size = machine.fs.inode(frame.source_inode()).size();
+        let size = machine.fs.inode(frame.pair().0).size();
         align_up(size).wrapping_sub(align_down(frame.element.source_offset))
     } else {
         align_up(frame.element.len)
@@ -206,9 +213,9 @@ fn compare(
         Comparison::Bytes => machine
             .fs
             .first_difference(
-                frame.source_inode(),
+                frame.pair().0,
                 frame.element.source_offset + start,
-                frame.target_inode(),
+                frame.pair().1,
                 frame.element.target_offset + start,
                 len,
             )
@@ -229,11 +236,11 @@ fn to_remap(machine: &Machine, frame: &Frame) -> u64 {
 fn remap(machine: &mut Machine, frame: &mut Frame, times: Times, len: u64) {
     let done = frame.element.done;
     let cloned = machine.fs.clone_extents(
-        frame.source_inode(),
+        frame.pair().0,
         frame.element.source_offset + done,
         align_up(len),
         len,
-        frame.target_inode(),
+        frame.pair().1,
         frame.element.target_offset + done,
         match times {
             Times::Keep => TimesUpdate::Keep,
@@ -263,7 +270,7 @@ fn report(frame: &mut Frame, bytes: Bytes) {
 /// Makes a clone's length 0 what it stands for.
 fn to_source_eof(machine: &Machine, frame: &mut Frame) {
     if frame.element.is_to_eof {
-        let size = machine.fs.inode(frame.source_inode()).size();
+        let size = machine.fs.inode(frame.pair().0).size();
         frame.element.len = size.saturating_sub(frame.element.source_offset);
         frame.element.aligned_len = frame.element.len;
         frame.element.is_to_eof = false;

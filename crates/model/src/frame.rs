@@ -60,6 +60,8 @@ pub(crate) struct Opened {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Element {
     pub(crate) target: Option<Opened>,
+    /// Both inodes, once the target is resolved and both are of the run's filesystem.
+    pub(crate) pair: Option<(InodeId, InodeId)>,
     pub(crate) dest_fd: i64,
     pub(crate) source_offset: u64,
     pub(crate) target_offset: u64,

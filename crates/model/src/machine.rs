@@ -1,7 +1,7 @@
 //! What calls share: the filesystem, the descriptor table, the locks, the profile.
 
 use fs_state::FsState;
-use rules::Profile;
+use rules::{Profile, Step};
 use scenario::op::Caller;
 
 use crate::frame::{CallReport, CloneRequest, Frame, FrameEnd};
@@ -17,6 +17,14 @@ pub struct Machine {
     pub(crate) files: Vec<Option<OpenFile>>,
     pub(crate) locks: LockTable,
     pub(crate) profile: Profile,
+    pub(crate) cleanup: Cleanup,
+}
+
+/// Where the steps that put things back begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cleanup {
+    pub(crate) element_pc: usize,
+    pub(crate) clone_pc: usize,
 }
 
 /// Descriptors 0 to 2 belong to the standard streams, which nobody dedupes.
@@ -33,11 +41,21 @@ impl Machine {
     /// Returns a kernel of this profile with a filesystem that is there already.
     #[must_use]
     pub fn with_state(profile: Profile, fs: FsState) -> Machine {
+        let begin = |plan: &[Step]| {
+            plan.iter()
+                .position(|step| step.is_cleanup())
+                .unwrap_or(plan.len())
+        };
+        let cleanup = Cleanup {
+            element_pc: begin(&profile.element_plan),
+            clone_pc: begin(&profile.clone_plan),
+        };
         Machine {
             fs,
             files: vec![None; FIRST_FD],
             locks: LockTable::default(),
             profile,
+            cleanup,
         }
     }
 

@@ -7,7 +7,6 @@
 use rules::check::first_fired;
 use rules::{CopyIn, End, Rule, Stage, Step, decided};
 use scenario::CallEnd;
-use smallvec::SmallVec;
 use uapi::Errno;
 use uapi::dedupe::{self, ELEMENT_LEN, HEADER_LEN};
 
@@ -101,13 +100,10 @@ pub(crate) fn decide(machine: &Machine, frame: &mut Frame, rule: &'static Rule) 
     }
     frame.element.decided = Some(rule);
     frame.element.report.rule = Some(rule.id);
-    let plan = match frame.level {
-        Level::Clone => &machine.profile.clone_plan,
-        Level::Call | Level::Element => &machine.profile.element_plan,
+    frame.pc = match frame.level {
+        Level::Clone => machine.cleanup.clone_pc,
+        Level::Call | Level::Element => machine.cleanup.element_pc,
     };
-    while plan.get(frame.pc).is_some_and(|step| !step.is_cleanup()) {
-        frame.pc += 1;
-    }
     Flow::Advanced
 }
 
@@ -191,6 +187,7 @@ fn resolve_source(machine: &Machine, frame: &mut Frame) -> Flow {
     match element::opened(machine, frame.fd) {
         Some(source) => {
             frame.source = Some(source);
+            element::note_pair(frame);
             Flow::Advanced
         }
         None if frame.level == Level::Clone => decide(machine, frame, &decided::CLONE_SOURCE_FD),
@@ -206,12 +203,14 @@ fn copy_in(machine: &Machine, frame: &mut Frame, memory: &UserMemory, what: Copy
         CopyIn::Request => memory
             .copy_in(0, dedupe::request_len(frame.count))
             .map(|bytes| {
-                frame.request = SmallVec::from_slice(bytes);
+                frame.request.clear();
+                frame.request.extend_from_slice(bytes);
                 frame.has_list = true;
                 load_header(frame);
             }),
         CopyIn::Header => memory.copy_in(0, HEADER_LEN).map(|bytes| {
-            frame.request = SmallVec::from_slice(bytes);
+            frame.request.clear();
+            frame.request.extend_from_slice(bytes);
             frame.request.resize(HEADER_LEN + ELEMENT_LEN, 0);
             load_header(frame);
             frame.count = frame.header.dest_count.get();

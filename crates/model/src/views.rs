@@ -29,26 +29,11 @@ impl Frame {
             .view
     }
 
-    /// Returns the source's inode. After the pair checks it is one of the run's filesystem.
-    pub(crate) fn source_inode(&self) -> InodeId {
-        let source = self
-            .source
-            .as_ref()
-            .expect("every plan resolves the source first");
-        source
-            .inode
-            .expect("the pair checks let only files of one filesystem through")
-    }
-
-    /// Returns the target's inode, likewise.
-    pub(crate) fn target_inode(&self) -> InodeId {
-        let target = self
-            .element
-            .target
-            .as_ref()
-            .expect("every plan resolves the target first");
-        target
-            .inode
+    /// Returns the source's and the target's inode.
+    #[inline]
+    pub(crate) fn pair(&self) -> (InodeId, InodeId) {
+        self.element
+            .pair
             .expect("the pair checks let only files of one filesystem through")
     }
 
@@ -88,14 +73,16 @@ impl Frame {
     }
 
     pub(crate) fn locked_view(&self, fs: &FsState) -> LockedView {
+        let (source, target) = self.pair();
         LockedView {
-            source: inode_view(fs, self.source_inode()),
-            target: inode_view(fs, self.target_inode()),
+            source: inode_view(fs, source),
+            target: inode_view(fs, target),
+            is_target_root_readonly: self.target_view().is_root_readonly,
         }
     }
 
     pub(crate) fn range_view(&self, fs: &FsState) -> RangeView {
-        let (source, target) = (self.source_inode(), self.target_inode());
+        let (source, target) = self.pair();
         RangeView {
             source: inode_view(fs, source),
             target: inode_view(fs, target),
@@ -116,7 +103,6 @@ fn inode_view(fs: &FsState, id: InodeId) -> InodeView {
         is_nodatasum: inode.is_nodatasum(),
         is_immutable: inode.is_immutable(),
         is_swapfile: false,
-        is_root_readonly: fs.is_root_readonly(id),
         is_root_sending: false,
     }
 }

@@ -37,7 +37,7 @@ pub const PAIR: &[Check<PairView>] = &[
 
 /// Inodes locked, nothing flushed.
 pub const LOCKED: &[Check<LockedView>] = &[
-    Check::new(&CLONE_ROOT_READONLY, |view| view.target.is_root_readonly),
+    Check::new(&CLONE_ROOT_READONLY, |view| view.is_target_root_readonly),
     Check::new(&NODATASUM_MISMATCH, |view| {
         view.source.is_nodatasum != view.target.is_nodatasum
     }),

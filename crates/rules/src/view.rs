@@ -124,8 +124,6 @@ pub struct InodeView {
     pub is_immutable: bool,
     /// Whether it is an active swap file.
     pub is_swapfile: bool,
-    /// Whether its subvolume is read-only.
-    pub is_root_readonly: bool,
     /// Whether a send of its subvolume is under way.
     pub is_root_sending: bool,
 }
@@ -137,6 +135,8 @@ pub struct LockedView {
     pub source: InodeView,
     /// The target.
     pub target: InodeView,
+    /// Whether the target's subvolume is read-only.
+    pub is_target_root_readonly: bool,
 }
 
 /// Both inodes and both ranges, as one step of the plan leaves them.

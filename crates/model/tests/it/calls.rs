@@ -115,7 +115,7 @@ fn dedupe_keeps_times_and_clone_does_not() {
     let mut model = model::Sequential::new(Profile::latest().expect("folds"));
     let probe = Probe {
         name: Name::new("B").expect("a name"),
-        delalloc_hint: None,
+        expected_shape: None,
     };
     let mut changed_after = |op: &str| {
         let op = parse_op(op).expect("an operation");

@@ -16,7 +16,7 @@ fn shown(profile: Profile, text: &str) -> Vec<String> {
             let name = Name::new(name).expect("a name");
             let probe = Probe {
                 name: name.clone(),
-                delalloc_hint: None,
+                expected_shape: None,
             };
             let observation = model.observe(&probe).expect("asked");
             shown.push(format!("{:?}", (&name, observation)));
