@@ -63,3 +63,26 @@ impl Dice {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_of_a_seed_is_the_same_everywhere() {
+        let mut dice = Dice::new(1);
+        let numbers = [dice.any(), dice.below(1000), dice.between(5, 9)];
+        assert_eq!(numbers, [7_424_550_030_962_593_201, 80, 7]);
+    }
+
+    #[test]
+    fn numbers_stay_in_their_ranges() {
+        let mut dice = Dice::new(2);
+        for _ in 0..1000 {
+            assert!(dice.below(7) < 7);
+            assert!((3..=5).contains(&dice.between(3, 5)));
+            assert_ne!(dice.weighted(&[1, 0, 3]), 1);
+        }
+        assert_eq!((dice.below(0), dice.below(1), dice.idx(0)), (0, 0, 0));
+    }
+}

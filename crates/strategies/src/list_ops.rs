@@ -1,6 +1,6 @@
 //! The descriptors and the lists of dedupe requests.
 
-use scenario::{Access, DedupeCall, DedupeTarget, Fd, Mount, Target};
+use scenario::{Access, DedupeCall, DedupeTarget, Fd, Mount, Name, Target};
 
 use crate::blocks::BLOCK_LEN;
 use crate::dice::Dice;
@@ -63,9 +63,11 @@ impl Swarm {
 
     /// Returns a descriptor that is none of a regular file of the run.
     pub(crate) fn wrong_fd(&mut self) -> Fd {
-        let places = self.places.len();
-        if 0 < places && self.dice.is(30) {
-            return Fd::file(self.places[self.dice.idx(places)].name.clone());
+        if self.dice.is(25) {
+            // One more than there are: the top is a directory too.
+            let place = self.dice.idx(self.places.len() + 1);
+            let place = self.places.get(place).map(|place| place.name.clone());
+            return Fd::file(place.unwrap_or_else(Name::top));
         }
         let special = self.dice.idx(SPECIALS.len() + 2);
         match SPECIALS.get(special) {

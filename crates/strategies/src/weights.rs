@@ -41,13 +41,18 @@ const DRAWS: [(Draw, u32, bool); 16] = [
     (Draw::Unlink, 100, true),
     (Draw::Attribute, 100, true),
     (Draw::Owner, 80, true),
-    (Draw::Directory, 15, true),
+    (Draw::Directory, 40, true),
     (Draw::Snapshot, 15, true),
     (Draw::Large, 12, false),
 ];
 
 /// Factors in tenths by which a seed likes an operation.
 const FACTORS: [u32; 6] = [0, 3, 10, 10, 15, 25];
+
+/// The largest sizes of files, bytes. Each file that an operation touches is read whole.
+const SIZE_CLASSES: [u64; 4] = [128 << 10, 256 << 10, 512 << 10, 1 << 20];
+/// How likely each of them is.
+const SIZE_CLASS_WEIGHTS: [u32; SIZE_CLASSES.len()] = [30, 35, 25, 10];
 
 /// The choices of one seed.
 #[derive(Clone, Debug)]
@@ -79,7 +84,7 @@ impl Weights {
                 jitter(dice, weight)
             }
         });
-        let size_class = dice.one_of(&[128 << 10, 256 << 10, 512 << 10, 1 << 20]);
+        let size_class = SIZE_CLASSES[dice.weighted(&SIZE_CLASS_WEIGHTS)];
         Weights {
             draws,
             materials: [45, 15, 20, 20].map(|weight| jitter(dice, weight)),

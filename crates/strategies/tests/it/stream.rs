@@ -60,7 +60,7 @@ fn looking_at_what_was_touched_is_cheap() {
         for name in op.names() {
             let probe = Probe {
                 name: name.clone(),
-                delalloc_hint: None,
+                expected_shape: None,
             };
             fs.observe(&probe).expect("the oracle can always be asked");
         }
