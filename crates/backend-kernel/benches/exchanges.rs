@@ -15,7 +15,7 @@ fn name(text: &str) -> Name {
 fn probe(text: &str) -> Probe {
     Probe {
         name: name(text),
-        delalloc_hint: None,
+        expected_shape: None,
     }
 }
 

@@ -8,7 +8,7 @@ use data::{Digest, Digester};
 use rustc_hash::FxHashMap;
 use rustix::fs::{AtFlags, FileType, SeekFrom, fstat, seek, statat};
 use rustix::io::pread;
-use scenario::{BackendError, FileKind, MapRun, Name, Observation, Probe, Stat};
+use scenario::{BackendError, FileKind, MapRun, Name, Observation, Probe, Stat, map_shape};
 use uapi::Errno;
 
 use crate::descriptors::{Descriptors, NoFd};
@@ -20,8 +20,11 @@ use crate::place::Tops;
 const PIECE_LEN: usize = 256 << 10;
 /// Up to this size a file is simply read; holes of larger ones are skipped.
 const READ_WHOLE_LEN_MAX: u64 = 64 << 20;
-/// How long to wait for a map to lose its delalloc.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long to wait for a map to take its expected shape; once that was in vain, the shapes of the
+/// run are no longer to be relied on.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait from then on.
+const PATIENCE_LOST: Duration = Duration::from_millis(5);
 /// The first and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(2));
 
@@ -31,6 +34,8 @@ pub(crate) struct Observer {
     stamps: FxHashMap<Name, Stamps>,
     piece: Vec<u8>,
     map: FileMap,
+    /// How long to wait for an expected shape.
+    patience: Duration,
     /// Our own uid where we are not root: reported as 0, for files are "owned by root".
     own_uid: Option<u32>,
 }
@@ -49,6 +54,7 @@ impl Observer {
             stamps: FxHashMap::default(),
             piece: vec![0; PIECE_LEN],
             map: FileMap::new(),
+            patience: PATIENCE,
             own_uid: (!uid.is_root()).then(|| uid.as_raw()),
         }
     }
@@ -61,6 +67,7 @@ impl Observer {
     /// Forgets what was seen of every name.
     pub(crate) fn forget_all(&mut self) {
         self.stamps.clear();
+        self.patience = PATIENCE;
     }
 
     /// Looks at one name.
@@ -90,7 +97,7 @@ impl Observer {
     }
 
     fn file(&mut self, fd: BorrowedFd<'_>, probe: &Probe) -> Result<Observation, Errno> {
-        let map = self.settled_map(fd, probe.delalloc_hint)?;
+        let map = self.settled_map(fd, probe.expected_shape)?;
         let raw = fstat(fd).map_err(errno_of)?;
         let content = self.content(fd, raw.st_size as u64)?;
         let stat = self.stat(&probe.name, &raw, FileKind::Regular);
@@ -144,19 +151,23 @@ impl Observer {
         }
     }
 
-    /// Returns the map, looked at again for a while as long as more of it is delalloc than hinted.
+    /// Returns the map, looked at again for a while as long as its shape is not the expected one.
     fn settled_map(
         &mut self,
         fd: BorrowedFd<'_>,
-        delalloc_hint: Option<u64>,
+        expected_shape: Option<u64>,
     ) -> Result<Vec<MapRun>, Errno> {
         let mut map = self.map.read(fd)?;
-        let Some(expected) = delalloc_hint else {
+        let Some(expected) = expected_shape else {
             return Ok(map);
         };
         let start = Instant::now();
         let mut pause = PAUSES.0;
-        while expected < delalloc_bytes(&map) && start.elapsed() < SETTLE_TIME_MAX {
+        while map_shape(&map) != expected {
+            if start.elapsed() >= self.patience {
+                self.patience = PATIENCE_LOST;
+                break;
+            }
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSES.1);
             map = self.map.read(fd)?;
@@ -232,13 +243,6 @@ impl Observer {
         }
         Ok(done)
     }
-}
-
-fn delalloc_bytes(map: &[MapRun]) -> u64 {
-    map.iter()
-        .filter(|run| run.flags.is_delalloc)
-        .map(|run| run.len)
-        .sum()
 }
 
 /// Returns where the next data at or after `at` begins, `size` if there is none.

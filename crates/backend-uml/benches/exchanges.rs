@@ -134,7 +134,7 @@ fn look_only(file: &str) -> Exchange {
 fn look(file: &str) -> Probe {
     Probe {
         name: name(file),
-        delalloc_hint: None,
+        expected_shape: None,
     }
 }
 

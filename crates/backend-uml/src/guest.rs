@@ -14,7 +14,7 @@ use scenario::BackendError;
 use uapi::Release;
 
 use crate::channel::{self, Decoder, Frame, Kind, Request};
-use crate::live::{self, Id, Live};
+use crate::live::{self, Guard, Id};
 use crate::machine::Machine;
 use crate::{UmlOptions, guard, image, work};
 
@@ -50,11 +50,8 @@ impl Guest {
     /// Starts a kernel and waits for its agent.
     pub(crate) fn start(options: &UmlOptions) -> Result<Guest, BackendError> {
         let folder = work::create(options.memory_mib << 20)?;
-        let guest = start_in(&folder, options);
-        if guest.is_err() {
-            let _ = fs::remove_dir_all(&folder);
-        }
-        let mut guest = guest?;
+        let id = live::add(folder.clone());
+        let mut guest = start_in(&folder, id, options).inspect_err(|_| live::remove(id))?;
         let kernel = options.kernel.display();
         match guest.wait(BOOT_TIME_MAX)? {
             Event::Frame(Frame {
@@ -173,7 +170,7 @@ impl Drop for Guest {
 }
 
 /// Prepares `folder` and starts a guard with a kernel in it.
-fn start_in(folder: &Path, options: &UmlOptions) -> Result<Guest, BackendError> {
+fn start_in(folder: &Path, id: Id, options: &UmlOptions) -> Result<Guest, BackendError> {
     let channel = folder.join("channel");
     fs::create_dir(&channel).map_err(|source| system("create", &channel, source))?;
     let image = folder.join("image");
@@ -195,7 +192,7 @@ fn start_in(folder: &Path, options: &UmlOptions) -> Result<Guest, BackendError> 
         ),
         remedy: "move the program: a kernel's command line cannot name it".to_owned(),
     })?;
-    let mut guard = Command::new(&options.agent)
+    let mut process = Command::new(&options.agent)
         .args(&options.agent_args)
         .args(guard::arguments(
             options.cpu.unwrap_or_else(next_cpu),
@@ -211,13 +208,12 @@ fn start_in(folder: &Path, options: &UmlOptions) -> Result<Guest, BackendError> 
         .process_group(0)
         .spawn()
         .map_err(|source| system("start", &options.agent, source))?;
-    let line = guard.stdin.take().expect("standard input was asked for");
-    let frames = guard.stdout.take().expect("standard output was asked for");
-    let id = live::add(Live {
-        guard,
-        line,
-        folder: folder.to_owned(),
-    });
+    let line = process.stdin.take().expect("standard input was asked for");
+    let frames = process
+        .stdout
+        .take()
+        .expect("standard output was asked for");
+    live::attach(id, Guard { process, line });
     Ok(Guest {
         id,
         frames,

@@ -1,5 +1,5 @@
-//! The guards of this process that are running, so that a signal handler can end them all:
-//! [`cleanup_all`]. It does not know what their kernels do.
+//! The kernels of this process, so that a signal handler can end them all: [`cleanup_all`]. It
+//! does not know what they do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,15 +13,20 @@ use crate::channel::DOORBELL;
 
 static LIVE: Mutex<BTreeMap<Id, Live>> = Mutex::new(BTreeMap::new());
 
-/// One started guard, of this process.
+/// One kernel of this process, started or about to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id(u64);
 
-/// A guard, the pipe by which it knows that we live, and the folder of its kernel.
-pub(crate) struct Live {
-    pub(crate) guard: Child,
+/// The work folder of a kernel, and its guard once it is started.
+struct Live {
+    folder: PathBuf,
+    guard: Option<Guard>,
+}
+
+/// A guard, and the pipe by which it knows that we live.
+pub(crate) struct Guard {
+    pub(crate) process: Child,
     pub(crate) line: ChildStdin,
-    pub(crate) folder: PathBuf,
 }
 
 /// Ends every kernel that this process has started and removes their work folders. For handlers
@@ -34,18 +39,35 @@ pub fn cleanup_all() {
     }
 }
 
-/// Takes note of a guard.
-pub(crate) fn add(guard: Live) -> Id {
+/// Takes note of a work folder.
+pub(crate) fn add(folder: PathBuf) -> Id {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = Id(NEXT.fetch_add(1, Ordering::Relaxed));
-    live().insert(id, guard);
+    live().insert(
+        id,
+        Live {
+            folder,
+            guard: None,
+        },
+    );
     id
+}
+
+/// Takes note of the guard of a folder. If everything has been ended meanwhile, so is this one.
+pub(crate) fn attach(id: Id, guard: Guard) {
+    let mut all = live();
+    if let Some(live) = all.get_mut(&id) {
+        live.guard = Some(guard);
+    } else {
+        drop(all);
+        end_guard(guard);
+    }
 }
 
 /// Rings the guest's doorbell.
 pub(crate) fn ring(id: Id) -> io::Result<()> {
-    match live().get_mut(&id) {
-        Some(live) => live.line.write_all(&[DOORBELL]),
+    match live().get_mut(&id).and_then(|live| live.guard.as_mut()) {
+        Some(guard) => guard.line.write_all(&[DOORBELL]),
         None => Err(io::ErrorKind::BrokenPipe.into()),
     }
 }
@@ -60,15 +82,18 @@ pub(crate) fn remove(id: Id) {
 }
 
 fn end(live: Live) {
-    let Live {
-        mut guard,
-        line,
-        folder,
-    } = live;
+    if let Some(guard) = live.guard {
+        end_guard(guard);
+    }
+    let _ = fs::remove_dir_all(live.folder);
+}
+
+/// Ends a guard with its kernel.
+fn end_guard(guard: Guard) {
+    let Guard { mut process, line } = guard;
     // The guard takes this for our death and kills the kernel.
     drop(line);
-    let _ = guard.wait();
-    let _ = fs::remove_dir_all(folder);
+    let _ = process.wait();
 }
 
 fn live() -> MutexGuard<'static, BTreeMap<Id, Live>> {

@@ -43,7 +43,7 @@ struct Piece {
 }
 
 impl Bijection {
-    /// Puts a stretch in. After a conflict a part of it may be in: the bijection is of no more use.
+    /// Puts a stretch in, or after a conflict nothing of it.
     pub(crate) fn insert(&mut self, stretch: Stretch) -> Result<(), Conflict> {
         let Stretch { left, right, len } = stretch;
         let end = left.saturating_add(len);
@@ -56,6 +56,7 @@ impl Bijection {
             let gap_end = match next {
                 Some((start, piece)) if *start == at => {
                     if piece.right != right.wrapping_add(skip) {
+                        self.remove(Stretch { left, right, len: skip });
                         return Err(Conflict::Left { skip });
                     }
                     piece.count += 1;
@@ -65,8 +66,10 @@ impl Bijection {
                 Some((start, _)) => *start,
                 None => end,
             };
-            self.fill(at, right.wrapping_add(skip), gap_end - at)
-                .map_err(|into| Conflict::Right { skip: skip + into })?;
+            if let Err(into) = self.fill(at, right.wrapping_add(skip), gap_end - at) {
+                self.remove(Stretch { left, right, len: skip });
+                return Err(Conflict::Right { skip: skip + into });
+            }
             at = gap_end;
         }
         Ok(())
@@ -191,6 +194,18 @@ mod tests {
             bijection.insert(stretch(50, 105, 10)),
             Err(Conflict::Right { skip: 0 })
         );
+    }
+
+    #[test]
+    fn after_a_conflict_nothing_of_the_stretch_is_in() {
+        let mut bijection = Bijection::default();
+        assert_eq!(bijection.insert(stretch(10, 100, 10)), Ok(()));
+        let across = stretch(5, 95, 30);
+        assert_eq!(bijection.insert(stretch(40, 120, 1)), Ok(()));
+        assert_eq!(bijection.insert(across), Err(Conflict::Right { skip: 25 }));
+        bijection.remove(stretch(40, 120, 1));
+        bijection.remove(stretch(10, 100, 10));
+        assert!(bijection.is_empty());
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Comparer {
 struct Seen {
     left: Vec<scenario::MapRun>,
     right: Vec<scenario::MapRun>,
+    /// Whether `left` and `right` agreed, so that seeing them again says nothing new.
+    is_settled: bool,
     /// The parts with storage; these and no others are in the bijection.
     pairs: Vec<Pair>,
     /// The last comparison at which the inode may have got a stamp.
@@ -57,8 +59,8 @@ impl Comparer {
         }
     }
 
-    /// Returns on what the two replies to an exchange disagree, at most 16 facts.
-    /// Once there was a difference, later comparisons mean nothing.
+    /// Returns on what the two replies to an exchange disagree, at most 16 facts. Once there was a
+    /// difference, comparing what comes later means nothing.
     pub fn compare(&mut self, exchange: &Exchange, left: &Reply, right: &Reply) -> Vec<Difference> {
         self.step += 1;
         if exchange.op == Op::Tick {
@@ -206,10 +208,12 @@ impl Comparer {
         differences: &mut Vec<Difference>,
     ) {
         let seen = self.seen.entry(name.clone()).or_default();
-        if seen.left == left && seen.right == right {
+        if seen.is_settled && seen.left == left && seen.right == right {
             return;
         }
+        let nr_before = differences.len();
         let pairs = map::compare(name, left, right, differences);
+        seen.is_settled = nr_before == differences.len();
         let nr_head = seen
             .pairs
             .iter()
@@ -234,24 +238,32 @@ impl Comparer {
         seen.pairs = pairs;
     }
 
+    /// Puts a name's new pairs into the bijection, up to the first that does not fit.
     fn enter(&mut self, name: &Name, pairs: &[Pair], differences: &mut Vec<Difference>) {
-        for pair in pairs {
-            let Err(conflict) = self.bijection.insert(pair.stretch) else {
-                continue;
-            };
-            let (skip, shared_on) = match conflict {
-                Conflict::Left { skip } => (skip, Side::Left),
-                Conflict::Right { skip } => (skip, Side::Right),
-            };
-            let offset = pair.offset + skip;
-            differences.push(Difference::Sharing {
-                name: name.clone(),
-                offset,
-                shared_on,
-                other: self.owner(shared_on, pair.stretch, skip, (name, offset)),
-            });
+        let mut pairs = pairs.iter();
+        let conflict = pairs.find_map(|pair| {
+            let conflict = self.bijection.insert(pair.stretch).err()?;
+            Some((*pair, conflict))
+        });
+        let Some((pair, conflict)) = conflict else {
             return;
+        };
+        if let Some(seen) = self.seen.get_mut(name) {
+            // What did not get in must not be taken out later, nor be taken for seen.
+            seen.pairs.retain(|seen| *seen != pair && !pairs.as_slice().contains(seen));
+            seen.is_settled = false;
         }
+        let (skip, shared_on) = match conflict {
+            Conflict::Left { skip } => (skip, Side::Left),
+            Conflict::Right { skip } => (skip, Side::Right),
+        };
+        let offset = pair.offset + skip;
+        differences.push(Difference::Sharing {
+            name: name.clone(),
+            offset,
+            shared_on,
+            other: self.owner(shared_on, pair.stretch, skip, (name, offset)),
+        });
     }
 
     /// Returns a block, other than the given one, that has the storage `skip` bytes into a

@@ -35,8 +35,9 @@ pub struct Options {
     pub time: Option<Duration>,
     /// How many operations there are between two empty filesystems.
     pub episode_steps: u64,
-    /// How many operations at most go to the observed witness at once.
-    pub batch: usize,
+    /// How long a real kernel may take to complete what it began, before what is seen of it counts
+    /// as a divergence.
+    pub patience: Duration,
     /// A `sync` is put in when so much wall time went by without one: a kernel writes back by
     /// itself after about 30 s.
     pub sync_every: Duration,
@@ -52,7 +53,7 @@ impl Default for Options {
             steps: 2000,
             time: None,
             episode_steps: 500,
-            batch: 128,
+            patience: Duration::from_secs(1),
             sync_every: Duration::from_secs(8),
             sample_steps: 2000,
             geometry: Geometry::default(),
@@ -180,64 +181,28 @@ impl Run<'_> {
         source: &mut dyn OpSource,
         on_progress: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<(), BackendError> {
-        let mut duel = witnesses.reset(&self.options.geometry)?;
+        let mut duel = witnesses.reset(&self.options.geometry, self.options.patience)?;
         self.last_sync = Instant::now();
-        let batch_max = witnesses.batch_max(self.options.batch);
         let mut ops: Vec<Op> = Vec::new();
-        let mut is_fresh = true;
+        let mut slice = Slice::new();
         while self.is_on() && (ops.len() as u64) < self.options.episode_steps {
             let start = Instant::now();
-            let nr_left = self.options.episode_steps - ops.len() as u64;
-            let nr_left = nr_left.min(self.options.steps - self.steps);
-            let nr_wanted = batch_max.min(usize::try_from(nr_left).unwrap_or(usize::MAX));
-            let batch = self.batch(source, nr_wanted);
-            let is_sampling = self.sample.nr_exchanges() < self.options.sample_steps;
-            let mut exchanges = Vec::new();
-            let mut is_over = false;
-            duel.play(witnesses, &batch, |bout| {
-                self.steps += 1;
-                self.tally.count(&bout.exchange.op, &bout.left);
-                ops.push(bout.exchange.op.clone());
-                is_over = bout.is_end();
-                if !bout.differences.is_empty() {
-                    self.divergence = Some(divergence(self.steps, ops.clone(), bout));
-                } else if is_sampling {
-                    exchanges.push(bout.exchange);
-                }
-            })?;
-            if is_sampling {
-                self.sample.push(exchanges, start.elapsed(), is_fresh);
+            let op = self.next_op(source);
+            ops.push(op.clone());
+            let bout = duel.play(witnesses, duel_exchange(&mut duel, op))?;
+            self.steps += 1;
+            self.tally.count(&bout.exchange.op, &bout.left);
+            let is_over = bout.is_end();
+            if !bout.differences.is_empty() {
+                self.divergence = Some(divergence(self.steps, std::mem::take(&mut ops), bout));
+                break;
             }
-            is_fresh = false;
-            let (steps, elapsed) = (self.steps, self.start.elapsed());
-            on_progress(&Progress {
-                steps,
-                elapsed,
-                tally: &self.tally,
-            });
             if is_over {
                 break;
             }
         }
         Ok(())
     }
-
-    /// Returns the next operations, a sync before them if it is time for one.
-    fn batch(&mut self, source: &mut dyn OpSource, nr_wanted: usize) -> Vec<Op> {
-        let mut batch = Vec::with_capacity(nr_wanted);
-        if self.options.sync_every <= self.last_sync.elapsed() {
-            source.added(&Op::Sync);
-            batch.push(Op::Sync);
-        }
-        while batch.len() < nr_wanted {
-            batch.push(source.next_op());
-        }
-        if batch.contains(&Op::Sync) {
-            self.last_sync = Instant::now();
-        }
-        batch
-    }
-}
 
 fn divergence(step: u64, ops: Vec<Op>, bout: Bout) -> Divergence {
     let Bout {

@@ -145,6 +145,15 @@ pub enum StatField {
 }
 
 impl Difference {
+    /// Returns whether it is about where data lies: what a kernel may still be busy with after a
+    /// call has returned.
+    pub(crate) fn is_about_map(&self) -> bool {
+        matches!(
+            self.field(),
+            Field::Map | Field::Sharing | Field::Stat(StatField::Blocks)
+        )
+    }
+
     /// Returns the name that the difference is about, if it is about one.
     pub fn name(&self) -> Option<&Name> {
         match self {

@@ -4,8 +4,8 @@
 //! duel does not choose operations and does not know when to stop.
 
 use scenario::{
-    Backend, BackendError, Capabilities, Exchange, Geometry, MapRun, Observation, Op, Outcome,
-    Probe, Reply,
+    Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome, Probe,
+    Reply, map_shape,
 };
 
 use crate::compare::Comparer;
@@ -14,6 +14,8 @@ use crate::names::{Names, Reach};
 
 /// Every so many operations all files are looked at.
 const SURVEY_EVERY: u64 = 25;
+/// The first and the longest pause before another look.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(5));
 
 /// The two witnesses of a run.
 pub struct Witnesses<'a> {
@@ -28,10 +30,9 @@ pub(crate) struct Duel {
     comparer: Comparer,
     names: Names,
     nr_ops: u64,
-    /// How many operations the expected witness takes at once.
-    expected_batch: usize,
-    /// Whether the expected witness can tell how much of a file is delalloc.
-    has_hints: bool,
+    /// How long a real kernel has to complete what it is busy with, before what is seen of it
+    /// counts.
+    patience: Duration,
 }
 
 /// An exchange with both replies, and on what they disagree.
@@ -54,7 +55,11 @@ impl Bout {
 
 impl Witnesses<'_> {
     /// Empties both filesystems.
-    pub(crate) fn reset(&mut self, geometry: &Geometry) -> Result<Duel, BackendError> {
+    pub(crate) fn reset(
+        &mut self,
+        geometry: &Geometry,
+        patience: Duration,
+    ) -> Result<Duel, BackendError> {
         self.expected.reset(geometry)?;
         self.observed.reset(geometry)?;
         let (expected, observed) = self.capabilities();
@@ -62,8 +67,7 @@ impl Witnesses<'_> {
             comparer: Comparer::new(&expected, &observed),
             names: Names::default(),
             nr_ops: 0,
-            expected_batch: expected.batch_max.max(1),
-            has_hints: expected.has_extents,
+            patience,
         })
     }
 
@@ -71,94 +75,89 @@ impl Witnesses<'_> {
     pub(crate) fn capabilities(&self) -> (Capabilities, Capabilities) {
         (self.expected.capabilities(), self.observed.capabilities())
     }
-
-    /// Returns how many operations go to the observed witness at once.
-    pub(crate) fn batch_max(&self, wanted: usize) -> usize {
-        self.observed
-            .capabilities()
-            .batch_max
-            .clamp(1, wanted.max(1))
-    }
 }
 
 impl Duel {
-    /// Carries out operations on both, hands each bout on in order, up to and including the first
-    /// with a difference or after which nothing can be asked. Returns whether there was such a one.
+    /// Returns the exchange of the run's next operation: every operation must be asked for once,
+    /// in order.
+    pub(crate) fn exchange(&mut self, op: Op) -> Exchange {
+        self.nr_ops += 1;
+        let is_survey = self.nr_ops.is_multiple_of(SURVEY_EVERY);
+        let reach = if is_survey { Reach::All } else { Reach::Mentioned };
+        let names = self.names.after(&op, reach);
+        let probes = names.into_iter().map(|name| Probe { name, delalloc_hint: None }).collect();
+        Exchange { op, probes }
+    }
+
+    /// Carries out one exchange on both and compares.
     pub(crate) fn play(
         &mut self,
         witnesses: &mut Witnesses<'_>,
-        ops: &[Op],
-        mut on_bout: impl FnMut(Bout),
-    ) -> Result<bool, BackendError> {
-        let mut exchanges = Vec::with_capacity(ops.len());
-        let mut lefts = Vec::with_capacity(ops.len());
-        for part in ops.chunks(self.expected_batch) {
-            let asked: Vec<Exchange> = part.iter().map(|op| self.exchange(op)).collect();
-            let replies = witnesses.expected.run(&asked)?;
-            for (mut exchange, reply) in asked.into_iter().zip(replies) {
-                self.names.correct(&exchange.probes, &reply.observations);
-                if self.has_hints {
-                    for (probe, seen) in exchange.probes.iter_mut().zip(&reply.observations) {
-                        probe.delalloc_hint = delalloc_bytes(seen);
-                    }
-                }
-                exchanges.push(exchange);
-                lefts.push(reply);
-            }
+        exchange: Exchange,
+    ) -> Result<Bout, BackendError> {
+        let asked = std::slice::from_ref(&exchange);
+        let left = only(witnesses.expected.run(asked)?, witnesses.expected)?;
+        let right = only(witnesses.observed.run(asked)?, witnesses.observed)?;
+        self.names.correct(&exchange.probes, &left.observations);
+        let differences = self.comparer.compare(&exchange, &left, &right);
+        let mut bout = Bout { exchange, left, right, differences };
+        if !bout.differences.is_empty() {
+            self.look_again(witnesses, &mut bout)?;
         }
-        let rights = witnesses.observed.run(&exchanges)?;
-        let nr_rights = rights.len();
-        for ((exchange, left), right) in exchanges.into_iter().zip(lefts).zip(rights) {
-            let differences = self.comparer.compare(&exchange, &left, &right);
-            let bout = Bout {
-                exchange,
-                left,
-                right,
-                differences,
-            };
-            let is_last = !bout.differences.is_empty() || bout.is_end();
-            on_bout(bout);
-            if is_last {
-                return Ok(true);
-            }
-        }
-        if nr_rights < ops.len() {
-            let name = witnesses.observed.name();
-            let nr_ops = ops.len();
-            let text = format!("{name} answered {nr_rights} of {nr_ops} operations and no more");
-            return Err(BackendError::Channel(text));
-        }
-        Ok(false)
+        Ok(bout)
     }
 
-    fn exchange(&mut self, op: &Op) -> Exchange {
-        self.nr_ops += 1;
-        let is_survey = self.nr_ops.is_multiple_of(SURVEY_EVERY);
-        let reach = if is_survey {
-            Reach::All
-        } else {
-            Reach::Mentioned
-        };
-        let names = self.names.after(op, reach);
-        let probes = names
-            .into_iter()
-            .map(|name| Probe {
-                name,
-                delalloc_hint: None,
-            })
-            .collect();
-        Exchange {
-            op: op.clone(),
-            probes,
+    /// Looks at the files of a bout until the witnesses agree, for a while: a real kernel
+    /// completes ordered extents behind its caller's back, and until then shows the old ones.
+    fn look_again(
+        &mut self,
+        witnesses: &mut Witnesses<'_>,
+        bout: &mut Bout,
+    ) -> Result<(), BackendError> {
+        let (expected, observed) = witnesses.capabilities();
+        let start = Instant::now();
+        let mut pause = PAUSES.0;
+        while !bout.differences.is_empty()
+            && bout.differences.iter().all(Difference::is_about_map)
+            && (expected.is_real || observed.is_real)
+            && start.elapsed() < self.patience
+        {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSES.1);
+            let Bout { exchange, left, right, .. } = bout;
+            if expected.is_real {
+                refresh(witnesses.expected, exchange, left)?;
+            }
+            if observed.is_real {
+                refresh(witnesses.observed, exchange, right)?;
+            }
+            bout.differences = self.comparer.compare_again(exchange, left, right);
         }
+        Ok(())
     }
 }
 
-/// Returns how many bytes of a file's map are delalloc.
-fn delalloc_bytes(observation: &Observation) -> Option<u64> {
-    let Observation::File { map, .. } = observation else {
-        return None;
-    };
-    let is_delalloc = |run: &&MapRun| run.flags.is_delalloc;
-    Some(map.iter().filter(is_delalloc).map(|run| run.len).sum())
+/// Returns the reply to one exchange.
+fn only(replies: Vec<Reply>, witness: &dyn Backend) -> Result<Reply, BackendError> {
+    replies.into_iter().next().ok_or_else(|| {
+        let text = format!("{} did not answer an operation", witness.name());
+        BackendError::Channel(text)
+    })
+}
+
+/// Looks at the files of an exchange once more; maps and blocks take the place of the old ones.
+/// Whether times changed is what the first look said.
+fn refresh(
+    witness: &mut dyn Backend,
+    exchange: &Exchange,
+    reply: &mut Reply,
+) -> Result<(), BackendError> {
+    for (probe, seen) in exchange.probes.iter().zip(&mut reply.observations) {
+        let Observation::File { stat, map, .. } = seen else { continue };
+        if let Observation::File { stat: new_stat, map: new_map, .. } = witness.observe(probe)? {
+            stat.blocks = new_stat.blocks;
+            *map = new_map;
+        }
+    }
+    Ok(())
 }

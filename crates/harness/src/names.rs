@@ -176,7 +176,7 @@ mod tests {
         names.correct(
             &[Probe {
                 name: name("A"),
-                delalloc_hint: None,
+                expected_shape: None,
             }],
             &[Observation::Absent],
         );

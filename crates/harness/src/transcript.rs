@@ -84,7 +84,7 @@ fn exchange(op: &Op) -> Exchange {
     };
     let look = |name: &scenario::Name| Probe {
         name: name.clone(),
-        delalloc_hint: None,
+        expected_shape: None,
     };
     Exchange {
         op: op.clone(),

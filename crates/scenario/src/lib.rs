@@ -18,7 +18,7 @@ pub mod text;
 pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply};
 pub use fd::{Access, Fd, Mount, Target};
 pub use name::Name;
-pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage};
+pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage, map_shape};
 pub use op::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, Op};
 pub use outcome::{Answer, CallEnd, Effect, ElementAnswer, Outcome};
 pub use text::{

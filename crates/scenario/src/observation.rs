@@ -14,10 +14,10 @@ use crate::Name;
 pub struct Probe {
     /// The file.
     pub name: Name,
-    /// How many bytes of the file's map the other witness expects to be delalloc. A kernel
-    /// completes ordered extents behind the caller's back; a backend looks again for a short while
-    /// as long as it sees *more* than this, then answers what it sees. `None`: look once.
-    pub delalloc_hint: Option<u64>,
+    /// What [`map_shape`] the other witness expects. A kernel completes ordered extents behind the
+    /// caller's back; a backend looks again for a short while as long as it sees another shape,
+    /// then answers what it sees. `None`: look once.
+    pub expected_shape: Option<u64>,
 }
 
 /// What was seen of one name.
@@ -105,4 +105,30 @@ pub struct MapFlags {
     pub is_inline: bool,
     /// `ENCODED`: compressed.
     pub is_encoded: bool,
+}
+
+/// Returns a number that two maps share if, block by block, they have the same flags and holes.
+/// Where the blocks are stored does not count.
+pub fn map_shape(map: &[MapRun]) -> u64 {
+    let mix = |shape: u64, value: u64| (shape ^ value).wrapping_mul(0x0000_0100_0000_01b3);
+    let flag_bits = |flags: MapFlags| {
+        u64::from(flags.is_delalloc)
+            | u64::from(flags.is_unwritten) << 1
+            | u64::from(flags.is_shared) << 2
+            | u64::from(flags.is_inline) << 3
+            | u64::from(flags.is_encoded) << 4
+    };
+    let mut shape = 0xcbf2_9ce4_8422_2325;
+    let mut rest = map.iter().peekable();
+    while let Some(run) = rest.next() {
+        let mut end = run.offset + run.len;
+        while let Some(next) = rest.next_if(|next| next.offset == end && next.flags == run.flags) {
+            end = next.offset + next.len;
+        }
+        shape = mix(
+            mix(mix(shape, run.offset >> 9), end >> 9),
+            flag_bits(run.flags),
+        );
+    }
+    shape
 }

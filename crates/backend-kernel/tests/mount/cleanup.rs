@@ -158,7 +158,7 @@ pub(crate) fn hold_a_mount(folder: &Path) {
     let error = mount
         .observe(&Probe {
             name: a,
-            delalloc_hint: None,
+            expected_shape: None,
         })
         .expect_err("stopped");
     assert!(error.to_string().contains("being stopped"), "{error}");

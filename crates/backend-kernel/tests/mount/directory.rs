@@ -200,7 +200,7 @@ pub(crate) fn without_privilege(path: &Path) {
     subject.0.reset(&Geometry::default()).expect("a reset");
     let probe = Probe {
         name: a,
-        delalloc_hint: None,
+        expected_shape: None,
     };
     assert_eq!(
         subject.0.observe(&probe).expect("a look"),

@@ -329,7 +329,7 @@ fn batch_is_answered_in_order() {
     let a = name("A");
     let probes = vec![Probe {
         name: a.clone(),
-        delalloc_hint: Some(0),
+        expected_shape: Some(0),
     }];
     let exchange = |op| Exchange {
         op,

@@ -53,7 +53,7 @@ impl Subject {
         self.0
             .observe(&Probe {
                 name: name.clone(),
-                delalloc_hint: None,
+                expected_shape: None,
             })
             .expect("an observation")
     }

@@ -244,7 +244,7 @@ fn a_dedupe_in_the_guest_shares_storage(kernel: PathBuf) -> Result<(), Failed> {
         batch.push(Op::Dedupe(call));
         let probes = vec![Probe {
             name: target,
-            delalloc_hint: None,
+            expected_shape: None,
         }];
         let batch: Vec<Exchange> = batch
             .into_iter()
@@ -310,7 +310,7 @@ fn name(text: &str) -> Name {
 fn probe(text: &str, number: u64) -> Probe {
     Probe {
         name: name(text),
-        delalloc_hint: Some(number << 12),
+        expected_shape: Some(number << 12),
     }
 }
 

@@ -105,7 +105,7 @@ impl Backend for Stub {
     }
 
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
-        let number = probe.delalloc_hint.unwrap_or(0) >> 12;
+        let number = probe.expected_shape.unwrap_or(0) >> 12;
         match probe.name.as_str() {
             "LONG" => Ok(Stub::file(number)),
             _ => Ok(Stub::directory(number)),

@@ -2,7 +2,7 @@
 //! equal, reply bytes and raw storage included.
 //!
 //! An exchange is the line of its operation and an indented line `observe A` or
-//! `observe A delalloc=16k` for each probe. A reply is its result lines and a line `end`. Replies
+//! `observe A shape=16k` for each probe. A reply is its result lines and a line `end`. Replies
 //! do not repeat names: where a scenario has the name or descriptor they have `*`, and the
 //! exchanges tell which is meant. The kernel of a guest can die in the middle of a reply:
 //! [`complete`] returns what came before.
@@ -49,12 +49,12 @@ fn print_exchange(text: &mut String, exchange: &Exchange) -> fmt::Result {
     writeln!(text, "{}", exchange.op)?;
     for Probe {
         name,
-        delalloc_hint,
+        expected_shape,
     } in &exchange.probes
     {
         write!(text, "  observe {name}")?;
-        if let Some(bytes) = delalloc_hint {
-            write!(text, " delalloc={}", Size(*bytes))?;
+        if let Some(bytes) = expected_shape {
+            write!(text, " shape={}", Size(*bytes))?;
         }
         text.push('\n');
     }
@@ -93,15 +93,15 @@ pub fn parse_exchanges(text: &str) -> Result<Vec<Exchange>, ParseError> {
 fn parse_probe(cursor: &mut Cursor<'_>) -> Result<Probe, ParseError> {
     cursor.literal("observe", "observe")?;
     let name = op_parse::name(cursor)?;
-    let mut delalloc_hint = None;
+    let mut expected_shape = None;
     if cursor.peek().is_some() {
-        let read = |word: &str| Size::parse(word.strip_prefix("delalloc=")?);
-        delalloc_hint = Some(cursor.read("delalloc=SIZE or the end of the line", read)?);
+        let read = |word: &str| Size::parse(word.strip_prefix("shape=")?);
+        expected_shape = Some(cursor.read("shape=NUMBER or the end of the line", read)?);
     }
     cursor.end()?;
     Ok(Probe {
         name,
-        delalloc_hint,
+        expected_shape,
     })
 }
 

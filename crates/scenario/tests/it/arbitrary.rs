@@ -238,9 +238,9 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
 }
 
 fn probe() -> impl Strategy<Value = Probe> {
-    (name(), option::of(number())).prop_map(|(name, delalloc_hint)| Probe {
+    (name(), option::of(number())).prop_map(|(name, expected_shape)| Probe {
         name,
-        delalloc_hint,
+        expected_shape,
     })
 }
 

@@ -229,9 +229,8 @@ fn labels_do_not_tell_where_an_allocator_put_things() {
 
 #[test]
 fn a_reply_prints_exactly_and_without_names() {
-    let exchanges = protocol::parse_exchanges(
-        "dedupe A 0 4k => B 0 x2\n  observe A\n  observe B delalloc=4k\n",
-    );
+    let exchanges =
+        protocol::parse_exchanges("dedupe A 0 4k => B 0 x2\n  observe A\n  observe B shape=4k\n");
     let exchanges = exchanges.expect("the batch is right");
     let text = "  = EINVAL\n  = * same 4k x2\n  = bytes 01ff\n  = effect cut-extent\n  = log x \n  \
                 = * absent\n  = * dir mode=0755 uid=0 mtime=kept ctime=kept\nend\n";
