@@ -10,7 +10,7 @@ use crate::{does, file, name, write};
 fn seen(fs: &mut Reference, name: Name) -> Observation {
     fs.observe(&Probe {
         name,
-        delalloc_hint: None,
+        expected_shape: None,
     })
     .expect("the oracle can always be asked")
 }
