@@ -56,7 +56,11 @@ impl Bijection {
             let gap_end = match next {
                 Some((start, piece)) if *start == at => {
                     if piece.right != right.wrapping_add(skip) {
-                        self.remove(Stretch { left, right, len: skip });
+                        self.remove(Stretch {
+                            left,
+                            right,
+                            len: skip,
+                        });
                         return Err(Conflict::Left { skip });
                     }
                     piece.count += 1;
@@ -67,7 +71,11 @@ impl Bijection {
                 None => end,
             };
             if let Err(into) = self.fill(at, right.wrapping_add(skip), gap_end - at) {
-                self.remove(Stretch { left, right, len: skip });
+                self.remove(Stretch {
+                    left,
+                    right,
+                    len: skip,
+                });
                 return Err(Conflict::Right { skip: skip + into });
             }
             at = gap_end;

@@ -66,6 +66,16 @@ impl Comparer {
         if exchange.op == Op::Tick {
             self.tick_step = self.step;
         }
+        self.compare_again(exchange, left, right)
+    }
+
+    /// Compares the replies to the last exchange; for a second look at it, too.
+    pub(crate) fn compare_again(
+        &mut self,
+        exchange: &Exchange,
+        left: &Reply,
+        right: &Reply,
+    ) -> Vec<Difference> {
         let mut differences = Vec::new();
         compare_outcomes(
             &left.answer.outcome,
@@ -250,7 +260,8 @@ impl Comparer {
         };
         if let Some(seen) = self.seen.get_mut(name) {
             // What did not get in must not be taken out later, nor be taken for seen.
-            seen.pairs.retain(|seen| *seen != pair && !pairs.as_slice().contains(seen));
+            seen.pairs
+                .retain(|seen| *seen != pair && !pairs.as_slice().contains(seen));
             seen.is_settled = false;
         }
         let (skip, shared_on) = match conflict {

@@ -126,7 +126,7 @@ pub fn run(
     let elapsed = start.elapsed();
     let overhead = match run.divergence {
         Some(_) => None,
-        None => run.sample.overhead(witnesses.observed, &options.geometry)?,
+        None => run.sample.overhead(&mut witnesses, options)?,
     };
     let Run {
         steps,
@@ -183,26 +183,52 @@ impl Run<'_> {
     ) -> Result<(), BackendError> {
         let mut duel = witnesses.reset(&self.options.geometry, self.options.patience)?;
         self.last_sync = Instant::now();
+        self.sample.begin_episode();
         let mut ops: Vec<Op> = Vec::new();
-        let mut slice = Slice::new();
         while self.is_on() && (ops.len() as u64) < self.options.episode_steps {
             let start = Instant::now();
             let op = self.next_op(source);
+            let drawn = start.elapsed();
             ops.push(op.clone());
-            let bout = duel.play(witnesses, duel_exchange(&mut duel, op))?;
+            let exchange = duel.exchange(op);
+            let bout = duel.play(witnesses, exchange)?;
             self.steps += 1;
             self.tally.count(&bout.exchange.op, &bout.left);
             let is_over = bout.is_end();
             if !bout.differences.is_empty() {
-                self.divergence = Some(divergence(self.steps, std::mem::take(&mut ops), bout));
+                self.divergence = Some(divergence(self.steps, ops, bout));
                 break;
             }
+            if self.sample.nr_exchanges() < self.options.sample_steps {
+                self.sample.push(bout.exchange, start.elapsed(), drawn);
+            }
+            let (steps, elapsed) = (self.steps, self.start.elapsed());
+            on_progress(&Progress {
+                steps,
+                elapsed,
+                tally: &self.tally,
+            });
             if is_over {
                 break;
             }
         }
         Ok(())
     }
+
+    /// Returns the next operation: a sync if it is time for one.
+    fn next_op(&mut self, source: &mut dyn OpSource) -> Op {
+        let op = if self.options.sync_every <= self.last_sync.elapsed() {
+            source.added(&Op::Sync);
+            Op::Sync
+        } else {
+            source.next_op()
+        };
+        if op == Op::Sync {
+            self.last_sync = Instant::now();
+        }
+        op
+    }
+}
 
 fn divergence(step: u64, ops: Vec<Op>, bout: Bout) -> Divergence {
     let Bout {

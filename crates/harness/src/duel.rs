@@ -3,6 +3,8 @@
 //! The expected witness answers first; what it sees tells the observed one when to look again. A
 //! duel does not choose operations and does not know when to stop.
 
+use std::time::{Duration, Instant};
+
 use scenario::{
     Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome, Probe,
     Reply, map_shape,
@@ -16,6 +18,9 @@ use crate::names::{Names, Reach};
 const SURVEY_EVERY: u64 = 25;
 /// The first and the longest pause before another look.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(5));
+
+/// With less patience than this a witness must not wait by itself: it may do so for seconds.
+const WAITS_BESIDE: Duration = Duration::from_millis(500);
 
 /// The two witnesses of a run.
 pub struct Witnesses<'a> {
@@ -33,6 +38,9 @@ pub(crate) struct Duel {
     /// How long a real kernel has to complete what it is busy with, before what is seen of it
     /// counts.
     patience: Duration,
+    /// Whether the observed witness is told what the expected one saw, so that it can wait for that
+    /// by itself.
+    tells_shapes: bool,
 }
 
 /// An exchange with both replies, and on what they disagree.
@@ -67,6 +75,7 @@ impl Witnesses<'_> {
             comparer: Comparer::new(&expected, &observed),
             names: Names::default(),
             nr_ops: 0,
+            tells_shapes: observed.is_real && expected.has_extents && WAITS_BESIDE <= patience,
             patience,
         })
     }
@@ -83,9 +92,19 @@ impl Duel {
     pub(crate) fn exchange(&mut self, op: Op) -> Exchange {
         self.nr_ops += 1;
         let is_survey = self.nr_ops.is_multiple_of(SURVEY_EVERY);
-        let reach = if is_survey { Reach::All } else { Reach::Mentioned };
+        let reach = if is_survey {
+            Reach::All
+        } else {
+            Reach::Mentioned
+        };
         let names = self.names.after(&op, reach);
-        let probes = names.into_iter().map(|name| Probe { name, delalloc_hint: None }).collect();
+        let probes = names
+            .into_iter()
+            .map(|name| Probe {
+                name,
+                expected_shape: None,
+            })
+            .collect();
         Exchange { op, probes }
     }
 
@@ -93,14 +112,25 @@ impl Duel {
     pub(crate) fn play(
         &mut self,
         witnesses: &mut Witnesses<'_>,
-        exchange: Exchange,
+        mut exchange: Exchange,
     ) -> Result<Bout, BackendError> {
         let asked = std::slice::from_ref(&exchange);
         let left = only(witnesses.expected.run(asked)?, witnesses.expected)?;
-        let right = only(witnesses.observed.run(asked)?, witnesses.observed)?;
         self.names.correct(&exchange.probes, &left.observations);
+        if self.tells_shapes {
+            for (probe, seen) in exchange.probes.iter_mut().zip(&left.observations) {
+                probe.expected_shape = shape(seen);
+            }
+        }
+        let asked = std::slice::from_ref(&exchange);
+        let right = only(witnesses.observed.run(asked)?, witnesses.observed)?;
         let differences = self.comparer.compare(&exchange, &left, &right);
-        let mut bout = Bout { exchange, left, right, differences };
+        let mut bout = Bout {
+            exchange,
+            left,
+            right,
+            differences,
+        };
         if !bout.differences.is_empty() {
             self.look_again(witnesses, &mut bout)?;
         }
@@ -124,7 +154,12 @@ impl Duel {
         {
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSES.1);
-            let Bout { exchange, left, right, .. } = bout;
+            let Bout {
+                exchange,
+                left,
+                right,
+                ..
+            } = bout;
             if expected.is_real {
                 refresh(witnesses.expected, exchange, left)?;
             }
@@ -134,6 +169,14 @@ impl Duel {
             bout.differences = self.comparer.compare_again(exchange, left, right);
         }
         Ok(())
+    }
+}
+
+/// Returns the shape of a file's map.
+fn shape(observation: &Observation) -> Option<u64> {
+    match observation {
+        Observation::File { map, .. } => Some(map_shape(map)),
+        Observation::Absent | Observation::Unreadable(_) | Observation::Other { .. } => None,
     }
 }
 
@@ -153,8 +196,15 @@ fn refresh(
     reply: &mut Reply,
 ) -> Result<(), BackendError> {
     for (probe, seen) in exchange.probes.iter().zip(&mut reply.observations) {
-        let Observation::File { stat, map, .. } = seen else { continue };
-        if let Observation::File { stat: new_stat, map: new_map, .. } = witness.observe(probe)? {
+        let Observation::File { stat, map, .. } = seen else {
+            continue;
+        };
+        if let Observation::File {
+            stat: new_stat,
+            map: new_map,
+            ..
+        } = witness.observe(probe)?
+        {
             stat.blocks = new_stat.blocks;
             *map = new_map;
         }

@@ -15,8 +15,8 @@ use crate::diff::Divergence;
 use crate::difference::Field;
 use crate::duel::Witnesses;
 
-/// How many operations of a candidate go to the witnesses before the replies are compared.
-const PORTION: usize = 64;
+/// How long a real kernel has to complete what it began, in each candidate that shows a difference.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// When to be content.
 #[derive(Clone, Copy, Debug)]
@@ -109,15 +109,15 @@ impl Shrinker<'_> {
     /// Runs a candidate; keeps it as the best one if it shows the difference.
     fn attempt(&mut self, mut ops: Vec<Op>) -> Result<bool, BackendError> {
         self.tries += 1;
-        let mut duel = self.witnesses.reset(self.geometry)?;
+        let mut duel = self.witnesses.reset(self.geometry, PATIENCE)?;
         let mut nr_done = 0;
         let mut last = None;
-        let portion = self.witnesses.batch_max(PORTION);
-        for part in ops.chunks(portion) {
-            let is_over = duel.play(&mut self.witnesses, part, |bout| {
-                nr_done += 1;
-                last = Some(bout);
-            })?;
+        for op in &ops {
+            let exchange = duel.exchange(op.clone());
+            let bout = duel.play(&mut self.witnesses, exchange)?;
+            nr_done += 1;
+            let is_over = !bout.differences.is_empty() || bout.is_end();
+            last = Some(bout);
             if is_over {
                 break;
             }
