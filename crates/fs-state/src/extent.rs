@@ -200,6 +200,13 @@ impl ExtentTable {
         }
     }
 
+    /// Frees an extent to which nothing refers yet.
+    pub(crate) fn discard(&mut self, id: ExtentId) {
+        debug_assert_eq!(self.get(id).ref_count(), 0);
+        self.extents[id.0 as usize] = None;
+        self.free.push(id.0);
+    }
+
     /// Overwrites `content` at `offset` in place, as a NOCOW write does.
     pub(crate) fn overwrite(&mut self, id: ExtentId, offset: u64, content: Content) {
         self.get_mut(id).content.overwrite(offset, content);

@@ -1,6 +1,6 @@
 //! `FIEMAP` without a sync: items as they are, delalloc shown where no written item lies.
 
-use crate::{BLOCK, FileExtent, FsState, Inode, InodeId, SliceKind, align_up};
+use crate::{BLOCK, FileExtent, FsState, InodeId, SliceKind, align_up};
 
 /// A piece of a file's map. Offsets and lengths are bytes, block multiples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,11 @@ impl FsState {
     /// Returns the map of a file in file order, holes left out (`extent_fiemap`, fs/btrfs/fiemap.c).
     pub fn fiemap(&self, id: InodeId) -> Vec<MapPiece> {
         let inode = self.inode(id);
+        let unwritten = inode.unwritten_ranges();
         let mut map = Vec::new();
         let mut at = 0;
         for (&key, item) in &inode.items {
-            push_delalloc(inode, at, key, &mut map);
+            push_delalloc(&unwritten, at, key, &mut map);
             at = align_up(item.end(key));
             match item {
                 FileExtent::Inline(_) => map.push(MapPiece {
@@ -52,14 +53,14 @@ impl FsState {
                         is_inline: false,
                     };
                     if piece.is_unwritten {
-                        push_prealloc(inode, piece, &mut map);
+                        push_prealloc(&unwritten, piece, &mut map);
                     } else {
                         push(piece, &mut map);
                     }
                 }
             }
         }
-        push_delalloc(inode, at, u64::MAX, &mut map);
+        push_delalloc(&unwritten, at, u64::MAX, &mut map);
         map
     }
 }
@@ -82,8 +83,8 @@ fn push(piece: MapPiece, map: &mut Vec<MapPiece>) {
 }
 
 /// Appends the dirty ranges of a hole.
-fn push_delalloc(inode: &Inode, start: u64, end: u64, map: &mut Vec<MapPiece>) {
-    for (from, to) in dirty_within(inode, start, end) {
+fn push_delalloc(unwritten: &[(u64, u64)], start: u64, end: u64, map: &mut Vec<MapPiece>) {
+    for (from, to) in dirty_within(unwritten, start, end) {
         push(
             MapPiece {
                 offset: from,
@@ -100,7 +101,7 @@ fn push_delalloc(inode: &Inode, start: u64, end: u64, map: &mut Vec<MapPiece>) {
 }
 
 /// Appends a preallocated piece with the dirty ranges over it shown as delalloc.
-fn push_prealloc(inode: &Inode, piece: MapPiece, map: &mut Vec<MapPiece>) {
+fn push_prealloc(unwritten: &[(u64, u64)], piece: MapPiece, map: &mut Vec<MapPiece>) {
     let end = piece.offset + piece.len;
     let bytenr = piece.bytenr.unwrap_or_default();
     let part = |from: u64, to: u64| MapPiece {
@@ -110,11 +111,11 @@ fn push_prealloc(inode: &Inode, piece: MapPiece, map: &mut Vec<MapPiece>) {
         ..piece
     };
     let mut at = piece.offset;
-    for (from, to) in dirty_within(inode, piece.offset, end) {
+    for (from, to) in dirty_within(unwritten, piece.offset, end) {
         if from > at {
             push(part(at, from), map);
         }
-        push_delalloc(inode, from, to, map);
+        push_delalloc(unwritten, from, to, map);
         at = to;
     }
     if at < end {
@@ -122,11 +123,14 @@ fn push_prealloc(inode: &Inode, piece: MapPiece, map: &mut Vec<MapPiece>) {
     }
 }
 
-fn dirty_within(inode: &Inode, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
-    let covering = inode.dirty.range(..start).next_back();
-    let covering = covering.filter(move |(key, content)| **key + content.len() > start);
-    covering
-        .into_iter()
-        .chain(inode.dirty.range(start..end.max(start)))
-        .map(move |(&key, content)| (key.max(start), (key + content.len()).min(end)))
+fn dirty_within(
+    unwritten: &[(u64, u64)],
+    start: u64,
+    end: u64,
+) -> impl Iterator<Item = (u64, u64)> {
+    let first = unwritten.partition_point(|(from, len)| from + len <= start);
+    unwritten[first..]
+        .iter()
+        .map(move |&(from, len)| (from.max(start), (from + len).min(end)))
+        .take_while(|(from, to)| from < to)
 }

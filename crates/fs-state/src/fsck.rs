@@ -1,7 +1,7 @@
 //! `fsck`: every invariant of the state, checked from scratch. It returns violations and never
 //! panics.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::{BLOCK, ExtentId, FileExtent, FsState, Inode, InodeId, RootId, SliceKind, is_aligned};
@@ -73,8 +73,12 @@ impl FsState {
             self.check_items(id, inode, &mut found, &mut violations);
             check_dirty(id, inode, &mut violations);
         }
+        let under_way: HashSet<ExtentId> = self
+            .inodes()
+            .flat_map(|(_, inode)| inode.ordered.values().map(|ordered| ordered.extent))
+            .collect();
         for (id, extent) in self.extents.iter() {
-            if extent.ref_count() == 0 {
+            if extent.ref_count() == 0 && !under_way.contains(&id) {
                 violations.push(Violation::Leaked {
                     bytenr: extent.bytenr,
                 });

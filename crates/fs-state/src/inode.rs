@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use data::{Content, Digest};
 
 use crate::hole_maps::HoleMaps;
+use crate::ordered::OrderedExtent;
 use crate::{FileExtent, RootId};
 
 /// Index of an inode in its filesystem. Stable while the inode lives.
@@ -73,6 +74,8 @@ pub struct Inode {
     pub(crate) items: BTreeMap<u64, FileExtent>,
     /// Dirty pages by file offset: block-aligned, not overlapping, not touching.
     pub(crate) dirty: BTreeMap<u64, Content>,
+    /// Ordered extents that nobody waited for yet, by file offset.
+    pub(crate) ordered: BTreeMap<u64, OrderedExtent>,
     /// The transaction in which the inode item last changed.
     pub(crate) last_trans: u64,
     /// Holes in the extent map cache.
@@ -101,6 +104,7 @@ impl Inode {
             ctime: stamp,
             items: BTreeMap::new(),
             dirty: BTreeMap::new(),
+            ordered: BTreeMap::new(),
             last_trans: 0,
             hole_maps: HoleMaps::default(),
             children: (kind == Kind::Directory).then(BTreeMap::new),
@@ -161,6 +165,18 @@ impl Inode {
     /// Returns the file extent items in file order, with their offsets in bytes.
     pub fn items(&self) -> impl Iterator<Item = (u64, &FileExtent)> {
         self.items.iter().map(|(&key, item)| (key, item))
+    }
+
+    /// Returns the ranges that are dirty or on their way to disk, in file order as (offset, length)
+    /// in bytes; touching ones are told apart.
+    pub(crate) fn unwritten_ranges(&self) -> Vec<(u64, u64)> {
+        let ordered = self
+            .ordered
+            .iter()
+            .map(|(&start, ordered)| (start, ordered.content.len()));
+        let mut ranges: Vec<_> = self.dirty_ranges().chain(ordered).collect();
+        ranges.sort_unstable();
+        ranges
     }
 
     /// Returns the dirty ranges in file order as (offset, length) in bytes.

@@ -22,6 +22,7 @@ pub mod hole_maps;
 pub mod inode;
 pub mod item;
 pub mod namespace;
+pub mod ordered;
 pub mod read;
 pub mod state;
 pub mod transaction;

@@ -113,6 +113,7 @@ impl FsState {
         }
         self.touch(parent);
         self.dirty_inodes.remove(&id);
+        self.truncate_ordered(id, 0);
         self.drop_extents(id, 0, u64::MAX);
         self.inodes[id.0 as usize] = None;
         Ok(id)
@@ -271,6 +272,7 @@ impl FsState {
         let mut copy = self.inode(id).clone();
         copy.root = root;
         copy.dirty.clear();
+        copy.ordered.clear();
         copy.hole_maps = HoleMaps::default();
         for (&key, item) in &copy.items {
             if let FileExtent::Regular(slice) = item {

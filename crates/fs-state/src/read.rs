@@ -56,7 +56,7 @@ impl FsState {
                 break;
             }
             if key > at {
-                self.append_items(inode, at, key, &mut content);
+                self.append_ordered(inode, at, key, &mut content);
                 at = key;
             }
             let to = (key + dirty.len()).min(data_end);
@@ -65,11 +65,28 @@ impl FsState {
                 at = to;
             }
         }
-        self.append_items(inode, at, data_end, &mut content);
+        self.append_ordered(inode, at, data_end, &mut content);
         if end > data_end {
             content.append(Content::zeros(end - data_end));
         }
         content
+    }
+
+    fn append_ordered(&self, inode: &Inode, start: u64, end: u64, content: &mut Content) {
+        let mut at = start;
+        for (&key, ordered) in inode.ordered.range(..end) {
+            let to = (key + ordered.content.len()).min(end);
+            if to <= at {
+                continue;
+            }
+            if key > at {
+                self.append_items(inode, at, key, content);
+                at = key;
+            }
+            content.append(ordered.content.slice(at - key..to - key));
+            at = to;
+        }
+        self.append_items(inode, at, end, content);
     }
 
     fn append_items(&self, inode: &Inode, start: u64, end: u64, content: &mut Content) {

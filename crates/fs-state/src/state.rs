@@ -125,7 +125,7 @@ impl FsState {
             .map(|(&key, item)| item.end(key) - key)
             .sum();
         let mut new_bytes = 0;
-        for (start, len) in inode.dirty_ranges() {
+        for (start, len) in inode.unwritten_ranges() {
             new_bytes += len;
             let mut at = start;
             while let Some((key, item)) = inode.item_at_or_behind(at)

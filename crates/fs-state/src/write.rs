@@ -94,9 +94,12 @@ impl FsState {
     }
 
     pub(crate) fn dirty_pages(&mut self, id: InodeId, start: u64, pages: Content) {
+        // A write to a page waits until its ordered extent is complete.
+        let end = start + pages.len();
+        self.finish_ordered_range(id, start, end);
         // Counting which of them are new looks up the holes, but for those behind EOF.
         if start < self.inode(id).size || self.inode(id).has_prealloc {
-            self.look_up_holes(id, start, start + pages.len());
+            self.look_up_holes(id, start, end);
         }
         self.inode_mut(id).set_dirty(start, pages);
         self.dirty_inodes.insert(id);
@@ -105,17 +108,16 @@ impl FsState {
     /// Drops the dirty pages behind `size` and zeroes the rest of its block where it is dirty.
     fn truncate_pagecache(&mut self, id: InodeId, size: u64) {
         self.inode_mut(id).take_dirty(align_up(size), u64::MAX);
+        self.truncate_ordered(id, size);
         let block = align_down(size);
-        if block != size && self.has_dirty(id, block, 1) {
+        if block != size {
             let taken = self.inode_mut(id).take_dirty(block, block + BLOCK);
             for (start, mut page) in taken {
                 page.overwrite(size - block, Content::zeros(block + BLOCK - size));
                 self.inode_mut(id).set_dirty(start, page);
             }
         }
-        if self.inode(id).dirty.is_empty() {
-            self.dirty_inodes.remove(&id);
-        }
+        self.forget_if_clean(id);
     }
 
     /// Drops and trims the items behind `size` (`btrfs_truncate_inode_items`).

@@ -7,7 +7,8 @@
 
 use data::Content;
 
-use crate::{ExtentId, ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
+use crate::ordered::{OrderedExtent, OrderedKind};
+use crate::{ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
 
 impl FsState {
     /// Writes back the whole file and waits for its ordered extents.
@@ -39,40 +40,44 @@ impl FsState {
     /// Returns whether a page of `start..start + len` is dirty.
     pub fn has_dirty(&self, id: InodeId, start: u64, len: u64) -> bool {
         let (from, to) = (align_down(start), align_up(start.saturating_add(len)));
-        let dirty = &self.inode(id).dirty;
-        dirty
-            .range(..to)
-            .next_back()
-            .is_some_and(|(&at, content)| at + content.len() > from && from < to)
+        let inode = self.inode(id);
+        let reaches_in = |(at, content): (&u64, &Content)| at + content.len() > from && from < to;
+        inode.dirty.range(..to).next_back().is_some_and(reaches_in)
+            || inode
+                .ordered
+                .range(..to)
+                .any(|(at, ordered)| reaches_in((at, &ordered.content)))
     }
 
     fn write_range(&mut self, id: InodeId, start: u64, end: u64) {
-        if !self.inode(id).dirty.is_empty() {
-            let ordered = self.start_writeback(id, start, end);
-            self.finish_writeback(id, ordered);
+        if !self.dirty_inodes.contains(&id) {
+            return;
         }
+        self.start_writeback(id, start, end);
+        self.finish_ordered_range(id, align_down(start), end);
     }
 
     /// Writes back several files at once. As within one file, every decision is taken before the
     /// first ordered extent completes.
     pub(crate) fn flush_all(&mut self, ids: &[InodeId]) {
-        let started: Vec<_> = ids
-            .iter()
-            .map(|&id| (id, self.start_writeback(id, 0, u64::MAX)))
-            .collect();
-        for (id, ordered) in started {
-            self.finish_writeback(id, ordered);
+        for &id in ids {
+            self.start_writeback(id, 0, u64::MAX);
+        }
+        for &id in ids {
+            self.finish_ordered_range(id, 0, u64::MAX);
         }
     }
 
-    fn finish_writeback(&mut self, id: InodeId, ordered: Vec<OrderedExtent>) {
-        for extent in ordered {
-            self.finish_ordered(id, extent);
+    /// Forgets that the inode has dirty pages once it has none.
+    pub(crate) fn forget_if_clean(&mut self, id: InodeId) {
+        let inode = self.inode(id);
+        if inode.dirty.is_empty() && inode.ordered.is_empty() {
+            self.dirty_inodes.remove(&id);
         }
     }
 
-    fn start_writeback(&mut self, id: InodeId, start: u64, end: u64) -> Vec<OrderedExtent> {
-        let mut ordered = Vec::new();
+    /// Decides where the dirty pages of a range go.
+    fn start_writeback(&mut self, id: InodeId, start: u64, end: u64) {
         let mut at = align_down(start);
         while at < end {
             let inode = self.inode(id);
@@ -87,68 +92,23 @@ impl FsState {
             let run_end =
                 (key + content.len()).min(page.saturating_add(self.behaviour.extent_len_max));
             for (run_start, run) in self.inode_mut(id).take_dirty(page, run_end) {
-                self.run_delalloc_range(id, run_start, run, &mut ordered);
+                self.run_delalloc_range(id, run_start, run);
             }
             at = run_end;
         }
-        if self.inode(id).dirty.is_empty() {
-            self.dirty_inodes.remove(&id);
-        }
-        ordered
     }
 
-    fn run_delalloc_range(
-        &mut self,
-        id: InodeId,
-        start: u64,
-        content: Content,
-        ordered: &mut Vec<OrderedExtent>,
-    ) {
+    fn run_delalloc_range(&mut self, id: InodeId, start: u64, content: Content) {
         let inode = self.inode(id);
         if inode.is_nodatacow || inode.has_prealloc {
-            self.run_delalloc_nocow(id, start, &content, ordered);
+            self.run_delalloc_nocow(id, start, &content);
         } else {
-            self.cow_file_range(id, start, content, true, ordered);
-        }
-    }
-
-    fn finish_ordered(&mut self, id: InodeId, ordered: OrderedExtent) {
-        self.inode_mut(id).last_trans = self.transid;
-        let OrderedExtent {
-            start,
-            extent,
-            offset,
-            kind,
-        } = ordered;
-        match kind {
-            OrderedKind::Cow { len } => {
-                self.drop_extents(id, start, start + len);
-                self.insert_slice(id, start, self.whole_slice(extent, SliceKind::Written));
-                self.note_csums(id, extent, 0, len);
-            }
-            OrderedKind::Nocow { content } => {
-                let len = content.len();
-                self.extents.overwrite(extent, offset, content);
-                self.note_csums(id, extent, offset, len);
-                self.mark_extent_written(id, start, start + len);
-            }
-        }
-    }
-
-    fn note_csums(&mut self, id: InodeId, extent: ExtentId, offset: u64, len: u64) {
-        if !self.inode(id).is_nodatasum {
-            self.extents.add_csums(extent, offset, offset + len);
+            self.cow_file_range(id, start, content, true);
         }
     }
 
     /// Writes what can be written in place, COWs the stretches in between.
-    fn run_delalloc_nocow(
-        &mut self,
-        id: InodeId,
-        start: u64,
-        content: &Content,
-        ordered: &mut Vec<OrderedExtent>,
-    ) {
+    fn run_delalloc_nocow(&mut self, id: InodeId, start: u64, content: &Content) {
         let end = start + content.len();
         let may_inline = self.behaviour.inlines_nocow;
         let mut cow_start = None;
@@ -180,16 +140,17 @@ impl FsState {
             };
             if let Some(from) = cow_start.take() {
                 let piece = content.slice(from - start..at - start);
-                self.cow_file_range(id, from, piece, may_inline, ordered);
+                self.cow_file_range(id, from, piece, may_inline);
             }
             let piece_end = item_end.min(end);
             let piece = content.slice(at - start..piece_end - start);
-            ordered.push(OrderedExtent {
-                start: at,
+            let ordered = OrderedExtent {
                 extent: slice.extent,
                 offset: slice.offset + (at - key),
-                kind: OrderedKind::Nocow { content: piece },
-            });
+                content: piece,
+                kind: OrderedKind::Nocow,
+            };
+            self.inode_mut(id).ordered.insert(at, ordered);
             at = piece_end;
         }
         if at < end {
@@ -197,7 +158,7 @@ impl FsState {
         }
         if let Some(from) = cow_start {
             let piece = content.slice(from - start..end - start);
-            self.cow_file_range(id, from, piece, may_inline, ordered);
+            self.cow_file_range(id, from, piece, may_inline);
         }
     }
 
@@ -220,7 +181,7 @@ impl FsState {
 
     /// Turns `start..end` of a preallocated item into a written one and merges it with written
     /// neighbours of the same extent (`btrfs_mark_extent_written`, fs/btrfs/file.c).
-    fn mark_extent_written(&mut self, id: InodeId, start: u64, end: u64) {
+    pub(crate) fn mark_extent_written(&mut self, id: InodeId, start: u64, end: u64) {
         let generation = self.transid;
         let inode = self.inodes[id.0 as usize]
             .as_deref_mut()
@@ -290,14 +251,7 @@ impl FsState {
 
     /// Writes `content` to a fresh extent, or inline if the whole file fits
     /// (`cow_file_range`, `can_cow_file_range_inline`, fs/btrfs/inode.c).
-    fn cow_file_range(
-        &mut self,
-        id: InodeId,
-        start: u64,
-        content: Content,
-        may_inline: bool,
-        ordered: &mut Vec<OrderedExtent>,
-    ) {
+    fn cow_file_range(&mut self, id: InodeId, start: u64, content: Content, may_inline: bool) {
         let len = content.len();
         let size = self.inode(id).size;
         let inline_len = size.min(start + len);
@@ -310,30 +264,13 @@ impl FsState {
                 .insert(0, FileExtent::Inline(bytes));
             return;
         }
-        let extent = self.extents.allocate(content, self.transid);
-        ordered.push(OrderedExtent {
-            start,
+        let extent = self.extents.allocate(content.clone(), self.transid);
+        let ordered = OrderedExtent {
             extent,
             offset: 0,
-            kind: OrderedKind::Cow { len },
-        });
+            content,
+            kind: OrderedKind::Cow,
+        };
+        self.inode_mut(id).ordered.insert(start, ordered);
     }
-}
-
-/// Data on its way to disk; its items change when it completes.
-struct OrderedExtent {
-    /// File offset.
-    start: u64,
-    /// Where it goes.
-    extent: ExtentId,
-    /// First byte within the extent.
-    offset: u64,
-    kind: OrderedKind,
-}
-
-enum OrderedKind {
-    /// A fresh extent of this many bytes takes the place of what was there.
-    Cow { len: u64 },
-    /// These bytes go where a preallocated or NOCOW item says already.
-    Nocow { content: Content },
 }
