@@ -63,15 +63,7 @@ fn measure(wanted: Option<&str>) -> Result<(), BackendError> {
         write("B", number)
     })?;
     uml.apply(&Op::Sync)?;
-    let replies = rate(&mut uml, "dedupe 16K + observe", |number| {
-        let source = Fd::file(name("A"));
-        let target = Fd::file(name("B"));
-        let call = DedupeCall::new(source, at(number), 16 << 10, target, at(number));
-        Exchange {
-            op: Op::Dedupe(call),
-            probes: vec![look("B")],
-        }
-    })?;
+    let replies = rate(&mut uml, "dedupe 16K + observe", dedupe)?;
     let is_same = |reply: &&Reply| match &reply.answer.outcome {
         Outcome::Dedupe { elements, .. } => elements.iter().all(|one| one.status == 0),
         _ => false,
@@ -81,6 +73,26 @@ fn measure(wanted: Option<&str>) -> Result<(), BackendError> {
         replies.iter().filter(is_same).count(),
         replies.len()
     );
+    rate(&mut uml, "pwrite, flush", |number| match number % 2 {
+        0 => write("A", number),
+        _ => with_look(Op::Flush { name: name("A") }),
+    })?;
+    rate(&mut uml, "pwrite, fsync", |number| match number % 2 {
+        0 => write("A", number),
+        _ => with_look(Op::Fsync { name: name("A") }),
+    })?;
+    rate(&mut uml, "pwrite, sync", |number| match number % 2 {
+        0 => write("A", number),
+        _ => with_look(Op::Sync),
+    })?;
+    rate(&mut uml, "tick", |_| with_look(Op::Tick))?;
+    rate(&mut uml, "pwrite, dedupe, dirty", |number| {
+        match number % 3 {
+            0 => write("A", number / 3),
+            1 => write("B", number / 3),
+            _ => dedupe(number / 3),
+        }
+    })?;
     Ok(())
 }
 
@@ -119,6 +131,22 @@ fn write(file: &str, number: u64) -> Exchange {
             content,
         },
         probes: vec![look(file)],
+    }
+}
+
+fn dedupe(number: u64) -> Exchange {
+    let (source, target) = (Fd::file(name("A")), Fd::file(name("B")));
+    let call = DedupeCall::new(source, at(number), 16 << 10, target, at(number));
+    Exchange {
+        op: Op::Dedupe(call),
+        probes: vec![look("B")],
+    }
+}
+
+fn with_look(op: Op) -> Exchange {
+    Exchange {
+        op,
+        probes: vec![look("A")],
     }
 }
 
