@@ -156,6 +156,16 @@ pub(crate) fn sync_filesystem(fd: impl AsFd) -> Result<(), Errno> {
     unsafe { call(fd, request::BTRFS_IOC_SYNC, std::ptr::null_mut()) }.map(drop)
 }
 
+/// Commits the filesystem that `fd` is on; dirty data stays dirty.
+pub(crate) fn commit_filesystem(fd: impl AsFd) -> Result<(), Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    let mut transid: u64 = 0;
+    // SAFETY: the kernel writes one `u64`.
+    unsafe { call(fd, request::BTRFS_IOC_START_SYNC, (&raw mut transid).cast()) }?;
+    // SAFETY: the kernel reads one `u64`.
+    unsafe { call(fd, request::BTRFS_IOC_WAIT_SYNC, (&raw mut transid).cast()) }.map(drop)
+}
+
 /// Creates a subvolume `name` in the directory `parent`.
 pub(crate) fn create_subvolume(parent: impl AsFd, name: &str) -> Result<(), Errno> {
     subvolume_call(parent, request::BTRFS_IOC_SUBVOL_CREATE, name)

@@ -126,6 +126,7 @@ impl Session {
         let result = ioctl::create_subvolume(&parent, last);
         if result.is_ok() {
             run.subvolumes.push(name.clone());
+            commit(&parent)?;
         }
         Ok(outcome(result))
     }
@@ -155,6 +156,7 @@ impl Session {
         let result = ioctl::create_snapshot(&parent, &source, last, flags);
         if result.is_ok() {
             run.subvolumes.push(target.clone());
+            commit(&parent)?;
         }
         Ok(outcome(result))
     }
@@ -287,4 +289,10 @@ fn wait_for_tick() {
     while now() == before && start.elapsed() < TICK_TIME_MAX {
         std::thread::sleep(Duration::from_micros(500));
     }
+}
+
+/// Ends the transaction of a new subvolume: until its end, an fsync would commit everything.
+fn commit(parent: impl std::os::fd::AsFd) -> Result<(), BackendError> {
+    ioctl::commit_filesystem(parent)
+        .map_err(|errno| crate::system_errno("commit the filesystem", errno))
 }

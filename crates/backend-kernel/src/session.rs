@@ -21,8 +21,6 @@ use crate::{errno_of, ioctl, process, same, system, tree};
 
 /// From this release on, stamps tell every change (multigrain timestamps).
 const FINE_TIMES_SINCE: uapi::Release = uapi::Release::new(6, 13, 0);
-/// How often a reset waits for a commit, so that the space of deleted runs comes back.
-const NR_RESETS_PER_SYNC: u64 = 32;
 
 /// A run of operations on the running kernel, in a subvolume of its own.
 #[derive(Debug)]
@@ -130,10 +128,6 @@ impl Session {
         self.nr_resets += 1;
         let top_name = format!("run-{}", self.nr_resets);
         let parent = open_directory(&self.place.first)?;
-        if self.nr_resets.is_multiple_of(NR_RESETS_PER_SYNC) {
-            ioctl::sync_filesystem(&parent)
-                .map_err(|errno| crate::system_errno("commit the filesystem", errno))?;
-        }
         ioctl::create_subvolume(&parent, &top_name).map_err(|errno| {
             let folder = self.place.first.display();
             crate::system_errno(
@@ -145,6 +139,9 @@ impl Session {
         // The mode of a model's top, whatever the umask of the caller.
         rustix::fs::fchmod(tops.first(), Mode::from_raw_mode(0o755))
             .map_err(|errno| system("set the mode of the run's folder", errno))?;
+        // The first fsync in a subvolume that is not committed yet would commit everything.
+        ioctl::sync_filesystem(&parent)
+            .map_err(|errno| crate::system_errno("commit the filesystem", errno))?;
         let fds = Descriptors::default();
         self.run = Some(Run {
             top_name,

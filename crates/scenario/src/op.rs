@@ -18,9 +18,10 @@ pub enum Op {
     Dir { name: Name },
     /// Creates a fifo.
     Fifo { name: Name },
-    /// Creates a subvolume.
+    /// Creates a subvolume and commits; dirty data stays dirty.
     Subvol { name: Name },
     /// Snapshots the subvolume `source`; the source's dirty data is flushed by the kernel.
+    /// Commits.
     Snapshot {
         source: Name,
         target: Name,

@@ -27,6 +27,11 @@ pub const FS_IOC_SETFLAGS: u32 = iow(b'f', 2, size_of::<i64>());
 
 /// Commit the running transaction and wait; no argument.
 pub const BTRFS_IOC_SYNC: u32 = io(BTRFS, 8);
+/// Start committing the running transaction, without writing dirty data back first; the argument
+/// is a `u64` that receives its transid.
+pub const BTRFS_IOC_START_SYNC: u32 = ior(BTRFS, 24, 8);
+/// Wait until the transaction whose transid is the `u64` argument is committed.
+pub const BTRFS_IOC_WAIT_SYNC: u32 = iow(BTRFS, 22, 8);
 /// Create a subvolume; the argument is a `btrfs_ioctl_vol_args`.
 pub const BTRFS_IOC_SUBVOL_CREATE: u32 = iow(BTRFS, 14, VOL_ARGS_LEN);
 /// Delete a subvolume or snapshot; the argument is a `btrfs_ioctl_vol_args`.
@@ -114,6 +119,8 @@ mod tests {
         assert_eq!(FS_IOC_GETFLAGS, 0x8008_6601);
         assert_eq!(FS_IOC_SETFLAGS, 0x4008_6602);
         assert_eq!(BTRFS_IOC_SYNC, 0x9408);
+        assert_eq!(BTRFS_IOC_START_SYNC, 0x8008_9418);
+        assert_eq!(BTRFS_IOC_WAIT_SYNC, 0x4008_9416);
         assert_eq!(BTRFS_IOC_SUBVOL_CREATE, 0x5000_940E);
         assert_eq!(BTRFS_IOC_SNAP_DESTROY, 0x5000_940F);
         assert_eq!(BTRFS_IOC_DEFRAG_RANGE, 0x4030_9410);

@@ -1,0 +1,94 @@
+//! Ordered extents: data on its way to disk, its place decided, its items not changed yet.
+//!
+//! Most complete within the operation that started them. One that lies behind the range that was
+//! flushed waits: its pages are still dirty, nobody has submitted them (fs/btrfs/ordered-data.c).
+
+use data::Content;
+
+use crate::{ExtentId, FsState, InodeId, SliceKind, align_up};
+
+/// An ordered extent; its file offset is its key.
+#[derive(Clone, Debug)]
+pub(crate) struct OrderedExtent {
+    /// Where it goes.
+    pub(crate) extent: ExtentId,
+    /// First byte within the extent.
+    pub(crate) offset: u64,
+    /// What is written.
+    pub(crate) content: Content,
+    pub(crate) kind: OrderedKind,
+}
+
+/// What completion does to the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrderedKind {
+    /// A fresh extent takes the place of what was there.
+    Cow,
+    /// The bytes go where a preallocated or NOCOW item says already.
+    Nocow,
+}
+
+impl FsState {
+    /// Completes the ordered extents that overlap `start..end`, in file order.
+    pub(crate) fn finish_ordered_range(&mut self, id: InodeId, start: u64, end: u64) {
+        for key in self.ordered_within(id, start, end) {
+            if let Some(ordered) = self.inode_mut(id).ordered.remove(&key) {
+                self.finish_ordered(id, key, ordered);
+            }
+        }
+        self.forget_if_clean(id);
+    }
+
+    /// Cuts off what ordered extents hold behind `size` (`btrfs_invalidate_folio`): what lies
+    /// wholly behind it never completes.
+    pub(crate) fn truncate_ordered(&mut self, id: InodeId, size: u64) {
+        let end = align_up(size);
+        for key in self.ordered_within(id, end, u64::MAX) {
+            let Some(mut ordered) = self.inode_mut(id).ordered.remove(&key) else {
+                continue;
+            };
+            if key < end {
+                ordered.content.truncate(end - key);
+                self.finish_ordered(id, key, ordered);
+            } else if ordered.kind == OrderedKind::Cow {
+                self.extents.discard(ordered.extent);
+            }
+        }
+    }
+
+    fn ordered_within(&self, id: InodeId, start: u64, end: u64) -> Vec<u64> {
+        let overlaps = |(key, ordered): (&u64, &OrderedExtent)| {
+            (*key + ordered.content.len() > start).then_some(*key)
+        };
+        self.inode(id)
+            .ordered
+            .range(..end)
+            .filter_map(overlaps)
+            .collect()
+    }
+
+    fn finish_ordered(&mut self, id: InodeId, start: u64, ordered: OrderedExtent) {
+        self.inode_mut(id).last_trans = self.transid;
+        let OrderedExtent {
+            extent,
+            offset,
+            content,
+            kind,
+        } = ordered;
+        let len = content.len();
+        match kind {
+            OrderedKind::Cow => {
+                self.drop_extents(id, start, start + len);
+                let slice = self.whole_slice(extent, SliceKind::Written);
+                self.insert_slice(id, start, slice.part(0, len));
+            }
+            OrderedKind::Nocow => {
+                self.extents.overwrite(extent, offset, content);
+                self.mark_extent_written(id, start, start + len);
+            }
+        }
+        if !self.inode(id).is_nodatasum {
+            self.extents.add_csums(extent, offset, offset + len);
+        }
+    }
+}
