@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::report::{self, Heading};
+use harness::script::{self, Account};
 use harness::shrink::{self, Limits};
 use harness::{Divergence, RunReport};
 use miette::{Report, miette};
@@ -79,13 +80,26 @@ pub(crate) fn divergence(
     );
     let scenario =
         report::scenario(expected, observed, &geometry, small, heading).map_err(witness::report)?;
+    let words = report::words(small, heading, &explain);
+    let origin = format!(
+        "Shows what xsame diff --seed {} found at step {}.",
+        heading.seed, divergence.step
+    );
+    let account = Account {
+        origin: &origin,
+        conclusion: &words,
+    };
+    let script = script::render(&scenario, account);
     let scenario = scenario.to_string();
     let stem = format!("xsame-{}-{}", heading.seed, divergence.step);
-    let files = vec![write(out, &format!("{stem}.scn"), &scenario)?];
+    let files = vec![
+        write(out, &format!("{stem}.scn"), &scenario)?,
+        write(out, &format!("{stem}.sh"), &script)?,
+    ];
     Ok(Shown {
         step: divergence.step,
         differences: small.differences.iter().map(ToString::to_string).collect(),
-        words: report::words(small, heading, &explain),
+        words,
         scenario,
         files,
         repeats: shrunk.repeats,

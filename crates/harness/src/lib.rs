@@ -14,6 +14,7 @@ mod duel;
 mod names;
 mod overhead;
 pub mod report;
+pub mod script;
 pub mod shrink;
 mod tally;
 pub mod transcript;

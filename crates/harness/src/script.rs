@@ -1,0 +1,244 @@
+//! A scenario as a stand-alone shell script: [`render`]. It shows the scenario on a mounted btrfs
+//! by `xfs_io`, coreutils and `btrfs`, without this project.
+//!
+//! What `xfs_io` cannot say (reserved fields, odd descriptors, memory that ends) goes through a
+//! small Python program in the script. Nothing here knows what any operation answers.
+
+mod calls;
+mod contents;
+
+use scenario::text::Scenario;
+use scenario::{Name, Op};
+
+use calls::Call;
+
+/// The program for requests that `xfs_io` cannot make.
+const RAW: &str = include_str!("script/raw.py");
+/// The program for bytes that coreutils cannot make.
+const PATTERN: &str = include_str!("script/pattern.py");
+
+/// What a script says beside its operations.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// The first comment: where it comes from.
+    pub origin: &'a str,
+    /// What is expected and what was observed, printed at the end.
+    pub conclusion: &'a str,
+}
+
+/// Returns the script; to be called as `sh NAME DIRECTORY` with a directory on btrfs, by root.
+pub fn render(scenario: &Scenario, account: Account<'_>) -> String {
+    let ops: Vec<&Op> = scenario.ops().collect();
+    let mut script = Script {
+        text: String::new(),
+        nr_files: 0,
+    };
+    script.head(&ops, account.origin);
+    for op in &ops {
+        script.op(op);
+    }
+    script.tail(&ops, account.conclusion);
+    script.text
+}
+
+/// A script in the making.
+struct Script {
+    text: String,
+    /// Files with contents written so far.
+    nr_files: u32,
+}
+
+impl Script {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, ops: &[&Op], origin: &str) {
+        self.line("#!/bin/sh");
+        for line in origin.lines() {
+            self.line(format!("# {line}").trim_end());
+        }
+        self.line("# usage, as root: sh THIS-FILE DIRECTORY-ON-BTRFS");
+        self.line("set -eu");
+        self.line("directory=${1:?usage: sh \"$0\" DIRECTORY-ON-BTRFS}");
+        self.line("work=$(mktemp -d)");
+        self.line("trap 'rm -rf \"$work\"' EXIT");
+        self.line("top=$(mktemp -d \"$directory/xsame-repro-XXXXXX\")");
+        let has_subvolumes = ops
+            .iter()
+            .any(|op| matches!(op, Op::Subvol { .. } | Op::Snapshot { .. }));
+        if has_subvolumes {
+            // Only a subvolume can be the source of a snapshot.
+            self.line("btrfs subvolume create \"$top/top\" >/dev/null");
+            self.line("cd \"$top/top\"");
+        } else {
+            self.line("cd \"$top\"");
+        }
+        self.line("");
+        self.line("# Unlike here, xsame keeps its descriptors open; a close can start writeback.");
+        self.line("# A call that is refused is an answer, too.");
+        self.line("try() { \"$@\" || echo \"  exit status $?\"; }");
+        if ops.iter().any(|op| contents::needs_pattern(op)) {
+            self.program("pattern.py", PATTERN);
+        }
+        if ops.iter().any(|op| calls::needs_raw(op)) {
+            self.program("raw.py", RAW);
+        }
+    }
+
+    fn program(&mut self, name: &str, text: &str) {
+        self.line("");
+        self.line(&format!("cat >\"$work/{name}\" <<'END'"));
+        self.text.push_str(text);
+        self.line("END");
+    }
+
+    fn op(&mut self, op: &Op) {
+        self.line("");
+        self.line(&format!("echo '+ {op}'"));
+        match op {
+            Op::File { name, is_nocow } => {
+                self.tried(&format!("touch ./{name}"));
+                if *is_nocow {
+                    self.tried(&format!("chattr +C ./{name}"));
+                }
+            }
+            Op::Dir { name } => self.tried(&format!("mkdir ./{name}")),
+            Op::Fifo { name } => self.tried(&format!("mkfifo ./{name}")),
+            Op::Subvol { name } => self.tried(&format!("btrfs subvolume create ./{name}")),
+            Op::Snapshot {
+                source,
+                target,
+                is_readonly,
+            } => {
+                let flag = if *is_readonly { " -r" } else { "" };
+                self.tried(&format!(
+                    "btrfs subvolume snapshot{flag} ./{source} ./{target}"
+                ));
+            }
+            Op::Unlink { name } => self.tried(&format!("rm -f ./{name}")),
+            Op::Write {
+                name,
+                offset,
+                content,
+            } => self.write(name, *offset, content),
+            Op::Truncate { name, size } => self.xfs_io(name, &format!("truncate {size}")),
+            Op::Fallocate {
+                name,
+                offset,
+                len,
+                keeps_size,
+            } => {
+                let flag = if *keeps_size { "-k " } else { "" };
+                self.xfs_io(name, &format!("falloc {flag}{offset} {len}"));
+            }
+            Op::Punch { name, offset, len } => {
+                self.xfs_io(name, &format!("fpunch {offset} {len}"));
+            }
+            Op::Flush { name } => {
+                self.line("# The fiemap of xfs_io writes back and waits, without a commit.");
+                self.tried(&format!("xfs_io -r -c fiemap ./{name} >/dev/null"));
+            }
+            Op::Fsync { name } => self.xfs_io(name, "fsync"),
+            Op::Sync => self.tried("sync -f ."),
+            Op::Tick => self.line("sleep 0.1"),
+            Op::Chattr {
+                name,
+                attribute,
+                is_set,
+            } => {
+                let sign = if *is_set { '+' } else { '-' };
+                self.tried(&format!("chattr {sign}{} ./{name}", attribute.letter()));
+            }
+            Op::Chmod { name, mode } => self.tried(&format!("chmod {mode:04o} ./{name}")),
+            Op::Chown { name, uid } => self.tried(&format!("chown {uid}:{uid} ./{name}")),
+            Op::Clone(call) => self.calls(&calls::clone(call)),
+            Op::Dedupe(call) => self.calls(&calls::dedupe(call)),
+            Op::Observe { names } => names.iter().for_each(|name| self.observe(name)),
+        }
+    }
+
+    /// A command whose failure does not end the script.
+    fn tried(&mut self, command: &str) {
+        self.line(&format!("try {command}"));
+    }
+
+    fn xfs_io(&mut self, name: &Name, command: &str) {
+        self.tried(&format!("xfs_io -c '{command}' ./{name}"));
+    }
+
+    fn calls(&mut self, calls: &[Call]) {
+        for call in calls {
+            match call {
+                Call::Comment(text) => self.line(&format!("# {text}")),
+                Call::Command(command) => self.tried(command),
+            }
+        }
+    }
+
+    fn write(&mut self, name: &Name, offset: u64, content: &data::Content) {
+        if let Some(command) = contents::pwrite(offset, content) {
+            self.xfs_io(name, &command);
+            return;
+        }
+        if content.is_empty() {
+            self.line(": # A write of nothing is nothing.");
+            return;
+        }
+        self.nr_files += 1;
+        let path = format!("\"$work/bytes-{}\"", self.nr_files);
+        self.line("{");
+        for run in content.runs() {
+            self.line(&format!("  {}", contents::producer(run)));
+        }
+        self.line(&format!("}} >{path}"));
+        let len = content.len();
+        let command = format!(
+            "pwrite -q -b {len} -i $work/bytes-{} {offset} {len}",
+            self.nr_files
+        );
+        self.tried(&format!("xfs_io -c \"{command}\" ./{name}"));
+    }
+
+    fn observe(&mut self, name: &Name) {
+        self.tried(&format!(
+            "stat -c '%n: %F size=%s blocks=%b mode=%a uid=%u' ./{name}"
+        ));
+        self.line(&format!("if [ -f ./{name} ]; then"));
+        self.line(&format!("  try sha256sum ./{name}"));
+        self.line("  # Unlike xfs_io, filefrag does not write back before it looks.");
+        self.line("  if command -v filefrag >/dev/null; then");
+        self.line(&format!("    try filefrag -b4096 -v ./{name}"));
+        self.line("  fi");
+        self.line(&format!("  try xfs_io -r -c 'fiemap -v' ./{name}"));
+        self.line("fi");
+    }
+
+    fn tail(&mut self, ops: &[&Op], conclusion: &str) {
+        self.line("");
+        self.line("echo");
+        if let Some(comparison) = ops.iter().rev().find_map(|op| calls::comparison(op)) {
+            self.line("echo '== the ranges of the last call'");
+            self.tried(&comparison);
+        }
+        let last = ops
+            .iter()
+            .rev()
+            .find(|op| !matches!(op, Op::Observe { .. }));
+        for name in last.map(|op| op.names()).unwrap_or_default() {
+            self.line(&format!("echo '== {name}'"));
+            self.observe(name);
+        }
+        self.line("cat <<'END'");
+        self.line("");
+        for line in conclusion.lines() {
+            self.line(line.trim_end());
+        }
+        self.line("END");
+        self.line("echo \"the files are in $top\"");
+    }
+}
+
+#[cfg(test)]
+mod tests;
