@@ -133,7 +133,8 @@ fn is_plain_dedupe(call: &DedupeCall) -> bool {
         .targets
         .iter()
         .all(|target| target.reserved == 0 && is_plain(&target.fd));
-    let has_count = usize::from(call.dest_count()) == call.targets.len() && 0 < call.targets.len();
+    let has_count =
+        usize::from(call.dest_count()) == call.targets.len() && !call.targets.is_empty();
     let has_reserved = call.reserved1 != 0 || call.reserved2 != 0;
     is_plain(&call.source)
         && has_plain_targets
