@@ -112,6 +112,7 @@ impl OpenFile {
             size: inode.size(),
             uid: inode.uid(),
             mode: inode.mode(),
+            is_nodatasum: inode.is_nodatasum(),
             is_immutable: inode.is_immutable(),
             is_root_readonly: fs.is_root_readonly(id),
         }
@@ -143,6 +144,7 @@ fn special_view(number: u8, kind: FileKind, mode: u16) -> FileView {
         size: 0,
         uid: 0,
         mode,
+        is_nodatasum: false,
         is_immutable: false,
         is_root_readonly: false,
     }

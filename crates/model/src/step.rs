@@ -265,6 +265,7 @@ fn check(machine: &Machine, frame: &mut Frame, stage: Stage) -> Flow {
         Stage::Range => first_fired(&tables.range, &frame.range_view(fs)),
         Stage::Shortened => first_fired(&tables.shortened, &frame.range_view(fs)),
         Stage::Remap => first_fired(&tables.remap, &frame.range_view(fs)),
+        Stage::CloneEntry => first_fired(&tables.clone_entry, &frame.clone_entry_view()),
         Stage::ClonePair => first_fired(&tables.clone_pair, &frame.pair_view()),
         Stage::CloneLocked => first_fired(&tables.clone_locked, &frame.locked_view(fs)),
         Stage::CloneKind => first_fired(&tables.clone_kind, &frame.range_view(fs)),

@@ -39,7 +39,14 @@ impl Frame {
 
     pub(crate) fn entry_view(&self) -> EntryView {
         EntryView {
-            source: *self.source_view(),
+            file: *self.source_view(),
+        }
+    }
+
+    /// Returns the target as the file of the ioctl, which it is for a clone.
+    pub(crate) fn clone_entry_view(&self) -> EntryView {
+        EntryView {
+            file: *self.target_view(),
         }
     }
 

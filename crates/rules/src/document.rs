@@ -80,7 +80,7 @@ pub fn mutants_markdown() -> String {
 }
 
 /// Every stage.
-const STAGES: [Stage; 13] = [
+const STAGES: [Stage; 14] = [
     Stage::Entry,
     Stage::Count,
     Stage::Call,
@@ -90,6 +90,7 @@ const STAGES: [Stage; 13] = [
     Stage::Range,
     Stage::Shortened,
     Stage::Remap,
+    Stage::CloneEntry,
     Stage::ClonePair,
     Stage::CloneLocked,
     Stage::CloneKind,
@@ -211,6 +212,7 @@ impl Tables {
             Stage::Range => rules_of(&self.range),
             Stage::Shortened => rules_of(&self.shortened),
             Stage::Remap => rules_of(&self.remap),
+            Stage::CloneEntry => rules_of(&self.clone_entry),
             Stage::ClonePair => rules_of(&self.clone_pair),
             Stage::CloneLocked => rules_of(&self.clone_locked),
             Stage::CloneKind => rules_of(&self.clone_kind),

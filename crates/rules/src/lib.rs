@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod clone;
+pub mod clone_ioctl;
 pub mod decided;
 pub mod document;
 pub mod era;

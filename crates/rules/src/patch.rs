@@ -292,6 +292,7 @@ fn table(tables: &mut Tables, stage: Stage) -> &mut dyn Table {
         Stage::Range => &mut tables.range,
         Stage::Shortened => &mut tables.shortened,
         Stage::Remap => &mut tables.remap,
+        Stage::CloneEntry => &mut tables.clone_entry,
         Stage::ClonePair => &mut tables.clone_pair,
         Stage::CloneLocked => &mut tables.clone_locked,
         Stage::CloneKind => &mut tables.clone_kind,

@@ -73,6 +73,8 @@ pub struct Tables {
     pub shortened: Vec<Check<RangeView>>,
     /// [`crate::Stage::Remap`].
     pub remap: Vec<Check<RangeView>>,
+    /// [`crate::Stage::CloneEntry`].
+    pub clone_entry: Vec<Check<EntryView>>,
     /// [`crate::Stage::ClonePair`].
     pub clone_pair: Vec<Check<PairView>>,
     /// [`crate::Stage::CloneLocked`].

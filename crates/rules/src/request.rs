@@ -9,9 +9,9 @@ use crate::view::{
 
 /// Before anything is copied: the btrfs ioctl looks at the file first.
 pub const IOCTL_ENTRY: &[Check<EntryView>] = &[
-    Check::new(&SOURCE_WITHOUT_IOCTL, |view| !view.source.has_btrfs_ioctl),
-    Check::new(&SOURCE_NOT_READABLE, |view| !view.source.is_readable),
-    Check::new(&SOURCE_MOUNT_READONLY, |view| view.source.is_mount_readonly),
+    Check::new(&SOURCE_WITHOUT_IOCTL, |view| !view.file.has_btrfs_ioctl),
+    Check::new(&SOURCE_NOT_READABLE, |view| !view.file.is_readable),
+    Check::new(&SOURCE_MOUNT_READONLY, |view| view.file.is_mount_readonly),
 ];
 
 /// When the count is known.

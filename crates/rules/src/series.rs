@@ -11,6 +11,7 @@ use crate::step::{Bytes, Comparison, CopyIn, LockClass, Plan, Side, Stage, Step,
 pub const SERIES: &[Patch] = &[
     COPY_LIST_AT_ONCE,
     RANGE_AT_ONCE,
+    CLONE_WITHIN_FILE,
     ACROSS_MOUNTS,
     NOCOW_NOT_INLINE,
     VERIFY_AREA_FIRST,
@@ -65,6 +66,15 @@ pub const RANGE_AT_ONCE: Patch = Patch {
             Step::Report(Bytes::Requested),
         ),
     ],
+};
+
+/// Clone within one file.
+pub const CLONE_WITHIN_FILE: Patch = Patch {
+    id: "clone-within-file",
+    subject: "Allow clone between ranges of one file that do not overlap",
+    cite: Cite::new("fs/btrfs/ioctl.c", "btrfs_ioctl_clone", "v3.12"),
+    since: Some(Release::new(3, 12, 0)),
+    hunks: &[Hunk::DropCheck(Stage::ClonePair, "clone-same-inode")],
 };
 
 /// Only the superblock counts.

@@ -106,6 +106,8 @@ pub enum Stage {
     Shortened,
     /// [`crate::view::RangeView`] when the bytes are known to be equal.
     Remap,
+    /// [`crate::view::EntryView`] of a clone request, before the source is looked up.
+    CloneEntry,
     /// [`crate::view::PairView`] of a clone request.
     ClonePair,
     /// [`crate::view::LockedView`] of a clone request.

@@ -57,6 +57,8 @@ pub struct FileView {
     pub uid: u32,
     /// The low twelve bits of the mode.
     pub mode: u16,
+    /// Whether its data has no checksums.
+    pub is_nodatasum: bool,
     /// Whether the inode is immutable.
     pub is_immutable: bool,
     /// Whether the subvolume is read-only.
@@ -67,7 +69,7 @@ pub struct FileView {
 #[derive(Clone, Copy, Debug)]
 pub struct EntryView {
     /// The file of the ioctl.
-    pub source: FileView,
+    pub file: FileView,
 }
 
 /// When only `dest_count` has been read.

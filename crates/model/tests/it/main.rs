@@ -2,6 +2,7 @@
 //! tables do not show.
 
 mod calls;
+mod lock_order;
 mod mutants;
 mod old;
 mod rules_fire;

@@ -115,6 +115,50 @@ const CASES: &[(&str, &str)] = &[
         "dedupe A 256k 0 => B 256k\n  = panics [zero-length-at-eof]",
     ),
     (
+        "clone-without-ioctl",
+        "clone A 0 4k => %tmpfs 0\n  = ENOTTY [clone-without-ioctl]",
+    ),
+    (
+        "clone-target-not-writable",
+        "clone A 0 4k => B:ro 0\n  = EINVAL [clone-target-not-writable]",
+    ),
+    (
+        "clone-source-fd",
+        "clone %closed 0 4k => B 0\n  = EBADF [clone-source-fd]",
+    ),
+    (
+        "clone-other-mount",
+        "clone %tmpfs 0 4k => B 0\n  = EXDEV [clone-other-mount]",
+    ),
+    (
+        "clone-source-not-readable",
+        "clone A:wo 0 4k => B 0\n  = EINVAL [clone-source-not-readable]",
+    ),
+    (
+        "clone-directory",
+        "dir D\nclone D 0 4k => B 0\n  = EISDIR [clone-directory]",
+    ),
+    (
+        "nodatasum-mismatch",
+        "file N nocow\nclone A 0 4k => N 0\n  = EINVAL [nodatasum-mismatch]",
+    ),
+    (
+        "clone-source-past-eof",
+        "clone A 0 257k => B 0\n  = EINVAL [clone-source-past-eof]",
+    ),
+    (
+        "clone-unaligned",
+        "clone A 0 5000 => B 0\n  = EINVAL [clone-unaligned]",
+    ),
+    (
+        "clone-of-nothing",
+        "clone A 256k 0 => B 0\n  = ok [clone-of-nothing]",
+    ),
+    (
+        "clone-over-limit",
+        "clone A 0 4k => B 0xfffffffffffff000\n  = EINVAL [clone-over-limit]",
+    ),
+    (
         "zero-length-of-nothing",
         "file C\nfile D\ndedupe C 0 0 => D 0\n  = D same 0 [zero-length-of-nothing]",
     ),
@@ -218,4 +262,15 @@ fn reserved_fields_and_immutable_targets_are_not_looked_at() {
              dedupe A 0 4k => B 0 reserved=1 reserved1=1 reserved2=1\n  = B same 4k\n",
         );
     }
+}
+
+#[test]
+fn a_clone_within_one_file_came_with_the_merge() {
+    let text = format!(
+        "{PAIR}clone A 0 8k => A 4k\n  \
+         =v4 EINVAL [clone-same-inode]\n  =linux-3.13 EINVAL [overlap]\n\
+         clone A 0 8k => A 64k\n  =v4 EINVAL [clone-same-inode]\n  =linux-3.13 ok\n"
+    );
+    check("v4", &text);
+    check("linux-3.13", &text);
 }

@@ -9,8 +9,8 @@
 use uapi::Release;
 
 use crate::profile::{Limits, Profile, Tables};
-use crate::step::{Bytes, Comparison, CopyIn, LockClass, Side, Stage, Step, Times};
-use crate::{clone, locked, pair, range, request};
+use crate::step::{Bytes, Comparison, CopyIn, LockClass, Rounding, Side, Stage, Step, Times};
+use crate::{clone_ioctl, locked, pair, range, request};
 
 /// From the ioctl to its return value.
 pub const CALL: &[Step] = &[
@@ -46,6 +46,29 @@ pub const ELEMENT: &[Step] = &[
     Step::CopyElementOut,
 ];
 
+/// `BTRFS_IOC_CLONE_RANGE`: `btrfs_ioctl_clone`.
+pub const CLONE: &[Step] = &[
+    Step::ResolveTarget,
+    Step::Check(Stage::CloneEntry),
+    Step::ResolveSource,
+    Step::Check(Stage::ClonePair),
+    // The lower address first, unlike dedupe: the two can deadlock.
+    Step::Lock(LockClass::Inode, Side::Lower),
+    Step::Lock(LockClass::Inode, Side::Higher),
+    Step::Check(Stage::CloneKind),
+    Step::ToSourceEof,
+    Step::Shorten(Rounding::CloneTail),
+    Step::Check(Stage::CloneRange),
+    Step::Expand,
+    // The kernel drops the target's dirty pages of the range. Writing them back first comes to the
+    // same: their extents are dropped with the rest of the range.
+    Step::WaitLocked(Side::Target),
+    Step::Lock(LockClass::Range, Side::Source),
+    Step::WaitLocked(Side::Source),
+    Step::RemapWhole(Times::Now),
+    Step::Unlock,
+];
+
 /// Returns the era as it was posted.
 #[must_use]
 pub fn profile() -> Profile {
@@ -54,7 +77,7 @@ pub fn profile() -> Profile {
         release: Some(Release::new(3, 11, 0)),
         call_plan: CALL.to_vec(),
         element_plan: ELEMENT.to_vec(),
-        clone_plan: super::remap::CLONE.to_vec(),
+        clone_plan: CLONE.to_vec(),
         tables: Tables {
             entry: request::IOCTL_ENTRY.to_vec(),
             call: request::IOCTL_CALL.to_vec(),
@@ -63,10 +86,10 @@ pub fn profile() -> Profile {
             locked: locked::LOCKED.to_vec(),
             range: range::IOCTL_RANGE.to_vec(),
             remap: range::IOCTL_REMAP.to_vec(),
-            clone_pair: clone::PAIR.to_vec(),
-            clone_locked: clone::LOCKED.to_vec(),
-            clone_kind: clone::KIND.to_vec(),
-            clone_range: clone::RANGE.to_vec(),
+            clone_entry: clone_ioctl::ENTRY.to_vec(),
+            clone_pair: clone_ioctl::PAIR.to_vec(),
+            clone_kind: clone_ioctl::KIND.to_vec(),
+            clone_range: clone_ioctl::RANGE.to_vec(),
             ..Tables::default()
         },
         limits: Limits {
