@@ -24,6 +24,19 @@ pub struct DataRef {
     pub committed: u32,
 }
 
+/// A change of a back reference that waits for the commit to reach the extent tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DelayedRef {
+    root: RootId,
+    ino: u64,
+    offset: u64,
+    /// The value of [`ExtentTable::tree_mod_seq`] when it was queued. Changes of one reference
+    /// cancel out only within one value.
+    seq: u64,
+    /// References added, or dropped if negative. Never 0.
+    nr_added: i32,
+}
+
 /// A data extent.
 #[derive(Clone, Debug)]
 pub struct Extent {
@@ -39,6 +52,8 @@ pub struct Extent {
     pub csums: SmallVec<[(u64, u64); 1]>,
     /// Every (root, inode, offset) that refers to it, the pending ones of count 0 included.
     pub refs: SmallVec<[DataRef; 1]>,
+    /// What the extent tree does not know yet. Empty outside a transaction.
+    delayed: SmallVec<[DelayedRef; 1]>,
     is_pending: bool,
 }
 
@@ -54,13 +69,33 @@ impl Extent {
     }
 
     /// Returns whether anything but (root, inode, offset) refers to the extent, as
-    /// `btrfs_cross_ref_exist` sees it: committed references and delayed ones both count, so that
-    /// a reference dropped since the last commit still does.
+    /// `btrfs_cross_ref_exist` sees it: what the extent tree says and every delayed change counts,
+    /// a dropped reference too.
     pub fn has_cross_ref(&self, root: RootId, ino: u64, offset: u64) -> bool {
-        self.refs.iter().any(|r| {
-            let is_ours = r.root == root && r.ino == ino && r.offset == offset;
-            !is_ours && (r.committed > 0 || r.count > 0)
-        })
+        let is_committed = |r: &DataRef| {
+            r.committed > 0 && !(r.root == root && r.ino == ino && r.offset == offset)
+        };
+        let is_delayed = |r: &DelayedRef| !(r.root == root && r.ino == ino && r.offset == offset);
+        self.refs.iter().any(is_committed) || self.delayed.iter().any(is_delayed)
+    }
+
+    /// Queues a change; one of the same reference and sequence number is merged with it.
+    fn delay(&mut self, root: RootId, ino: u64, offset: u64, seq: u64, nr_added: i32) {
+        let same =
+            |r: &DelayedRef| r.seq == seq && r.root == root && r.ino == ino && r.offset == offset;
+        match self.delayed.iter().position(same) {
+            Some(at) if self.delayed[at].nr_added + nr_added == 0 => {
+                self.delayed.swap_remove(at);
+            }
+            Some(at) => self.delayed[at].nr_added += nr_added,
+            None => self.delayed.push(DelayedRef {
+                root,
+                ino,
+                offset,
+                seq,
+                nr_added,
+            }),
+        }
     }
 
     /// Returns whether all of `start..end` (bytes of the extent) has checksums.
@@ -98,6 +133,9 @@ pub struct ExtentTable {
     free: Vec<u32>,
     pending: Vec<ExtentId>,
     next_bytenr: u64,
+    /// Moves when somebody begins to walk back references, as FIEMAP does for its SHARED flag:
+    /// delayed references queued before and after are kept apart (`btrfs_get_tree_mod_seq`).
+    tree_mod_seq: u64,
 }
 
 /// Virtual addresses start here, where a fresh filesystem's first data chunk usually does.
@@ -145,6 +183,7 @@ impl ExtentTable {
             generation,
             csums: SmallVec::new(),
             refs: SmallVec::new(),
+            delayed: SmallVec::new(),
             is_pending: false,
         };
         self.next_bytenr += len;
@@ -162,7 +201,10 @@ impl ExtentTable {
 
     /// Adds one reference.
     pub(crate) fn add_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
+        let seq = self.tree_mod_seq;
+        self.mark_pending(id);
         let extent = self.get_mut(id);
+        extent.delay(root, ino, offset, seq, 1);
         let found = extent
             .refs
             .iter_mut()
@@ -177,17 +219,17 @@ impl ExtentTable {
                 committed: 0,
             }),
         }
-        self.mark_pending(id);
     }
 
     /// Drops one reference; frees the extent with its last one.
     pub(crate) fn drop_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
+        let seq = self.tree_mod_seq;
+        self.mark_pending(id);
         let extent = self.get_mut(id);
-        let at = extent
-            .refs
-            .iter()
-            .position(|r| r.root == root && r.ino == ino && r.offset == offset && r.count > 0)
-            .expect("a dropped item had a back reference");
+        extent.delay(root, ino, offset, seq, -1);
+        let is_it = |r: &DataRef| r.root == root && r.ino == ino && r.offset == offset;
+        let at = extent.refs.iter().position(|r| is_it(r) && r.count > 0);
+        let at = at.expect("a dropped item had a back reference");
         extent.refs[at].count -= 1;
         if extent.refs[at].count == 0 && extent.refs[at].committed == 0 {
             extent.refs.swap_remove(at);
@@ -195,9 +237,12 @@ impl ExtentTable {
         if extent.refs.iter().all(|r| r.count == 0) {
             self.extents[id.0 as usize] = None;
             self.free.push(id.0);
-        } else {
-            self.mark_pending(id);
         }
+    }
+
+    /// Begins a walk of back references.
+    pub(crate) fn begin_walk(&mut self) {
+        self.tree_mod_seq += 1;
     }
 
     /// Frees an extent to which nothing refers yet.
@@ -221,6 +266,7 @@ impl ExtentTable {
     pub(crate) fn commit(&mut self) {
         for id in std::mem::take(&mut self.pending) {
             if let Some(extent) = self.extents[id.0 as usize].as_mut() {
+                extent.delayed.clear();
                 extent.is_pending = false;
                 extent.refs.retain(|r| {
                     r.committed = r.count;
@@ -230,10 +276,10 @@ impl ExtentTable {
         }
     }
 
+    /// Notes that the extent has delayed references, unless it is noted already.
     fn mark_pending(&mut self, id: ExtentId) {
         let extent = self.get_mut(id);
-        if !extent.is_pending {
-            extent.is_pending = true;
+        if !std::mem::replace(&mut extent.is_pending, true) {
             self.pending.push(id);
         }
     }

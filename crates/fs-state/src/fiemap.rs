@@ -23,7 +23,16 @@ pub struct MapPiece {
 
 impl FsState {
     /// Returns the map of a file in file order, holes left out (`extent_fiemap`, fs/btrfs/fiemap.c).
-    pub fn fiemap(&self, id: InodeId) -> Vec<MapPiece> {
+    pub fn fiemap(&mut self, id: InodeId) -> Vec<MapPiece> {
+        // Asking whether an extent is shared walks its back references.
+        if self
+            .inode(id)
+            .items
+            .values()
+            .any(|item| item.slice().is_some())
+        {
+            self.extents.begin_walk();
+        }
         let inode = self.inode(id);
         let unwritten = inode.unwritten_ranges();
         let mut map = Vec::new();

@@ -11,9 +11,11 @@ use crate::ordered::{OrderedExtent, OrderedKind};
 use crate::{ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
 
 impl FsState {
-    /// Writes back the whole file and waits for its ordered extents.
+    /// Writes back the whole file and waits for its ordered extents, as FIEMAP with
+    /// `FIEMAP_FLAG_SYNC` does: that asks for the map too.
     pub fn flush(&mut self, id: InodeId) {
-        self.write_range(id, 0, u64::MAX);
+        self.filemap_flush(id);
+        self.walk_for_fiemap(id);
     }
 
     /// What `fsync(2)` does: a flush, then the log. Nothing of the log is modelled but that extent
@@ -26,7 +28,7 @@ impl FsState {
     /// Starts writeback of the whole mapping, as `filemap_flush`: ordered extents complete at once
     /// here, some time later in a kernel.
     pub fn filemap_flush(&mut self, id: InodeId) {
-        self.flush(id);
+        self.write_range(id, 0, u64::MAX);
     }
 
     /// Writes back `start..start + len` and waits for the ordered extents that touch it
