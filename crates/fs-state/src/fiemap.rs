@@ -24,15 +24,7 @@ pub struct MapPiece {
 impl FsState {
     /// Returns the map of a file in file order, holes left out (`extent_fiemap`, fs/btrfs/fiemap.c).
     pub fn fiemap(&mut self, id: InodeId) -> Vec<MapPiece> {
-        // Asking whether an extent is shared walks its back references.
-        if self
-            .inode(id)
-            .items
-            .values()
-            .any(|item| item.slice().is_some())
-        {
-            self.extents.begin_walk();
-        }
+        self.walk_for_fiemap(id);
         let inode = self.inode(id);
         let unwritten = inode.unwritten_ranges();
         let mut map = Vec::new();
@@ -71,6 +63,16 @@ impl FsState {
         }
         push_delalloc(&unwritten, at, u64::MAX, &mut map);
         map
+    }
+}
+
+impl FsState {
+    /// Asking whether extents are shared walks their back references.
+    pub(crate) fn walk_for_fiemap(&mut self, id: InodeId) {
+        let mut items = self.inode(id).items.values();
+        if items.any(|item| item.slice().is_some()) {
+            self.extents.begin_walk();
+        }
     }
 }
 
