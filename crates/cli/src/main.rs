@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Agent(_) => Ok(Exit::Unusable),
     };
+    signals::wait_if_ending();
     let exit = exit.unwrap_or_else(|report| {
         eprintln!("{report:?}");
         Exit::Unusable

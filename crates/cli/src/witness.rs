@@ -69,6 +69,9 @@ pub(crate) fn open(
     profile: &Profile,
     keeps_image: bool,
 ) -> Result<Witness, Report> {
+    // Whatever is opened now: a process that was killed may have left something behind.
+    backend_kernel::remove_leftovers();
+    backend_uml::remove_leftovers();
     let backend: Result<Box<dyn Backend>, BackendError> = match name {
         WitnessName::Auto => return Ok(best(keeps_image)),
         WitnessName::Model => Ok(model(profile.clone())),

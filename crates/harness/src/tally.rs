@@ -142,3 +142,23 @@ fn add(counts: &mut BTreeMap<String, u64>, key: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_is_too_small_is_named_with_what_is_needed() {
+        let enough = Shares::NEEDED;
+        assert_eq!(enough.lacking(), Vec::<String>::new());
+        let shares = Shares {
+            differing: 0.05,
+            ..enough
+        };
+        assert_eq!(
+            shares.lacking(),
+            ["5 % of the dedupes find a difference, needed 10 %"]
+        );
+        assert_eq!(Tally::default().shares().lacking().len(), 4);
+    }
+}
