@@ -9,7 +9,7 @@ use crate::view::{
     BLOCK_BYTES, FileKind, LockedView, PairView, RangeView, is_aligned, is_negative_or_overflowing,
 };
 
-/// The VFS's order up to 6.7. [`crate::series`] says what moved since.
+/// The VFS's order in 5.0; 6.18 has the same but for the mounts.
 pub const PAIR: &[Check<PairView>] = &[
     Check::new(&CLONE_OTHER_MOUNT, |view| {
         view.source.mount != view.target.mount

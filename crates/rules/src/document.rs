@@ -6,7 +6,7 @@ use crate::check::{Check, Rule};
 use crate::decided::DECIDED;
 use crate::era;
 use crate::mutants::{MUTANT_RULES, MUTANTS};
-use crate::patch::{Hunk, Patch};
+use crate::patch::{Hunk, Patch, Place};
 use crate::profile::{PROFILE_NAMES, Profile, ProfileError, Tables};
 use crate::series::SERIES;
 use crate::step::{Plan, Stage, Step};
@@ -104,13 +104,9 @@ fn write_profile(text: &mut String, profile: &Profile) {
     if !patches.is_empty() {
         let _ = writeln!(text, "The era and {}.\n", patches.join(", "));
     }
-    let limits = profile.limits;
-    let _ = writeln!(
-        text,
-        "Longest request {}, chunk {}.\n",
-        shown_bytes(limits.request_len),
-        shown_bytes(limits.chunk_len)
-    );
+    let (request, chunk) = (profile.limits.request_len, profile.limits.chunk_len);
+    let (request, chunk) = (shown_bytes(request), shown_bytes(chunk));
+    let _ = writeln!(text, "Longest request {request}, chunk {chunk}.\n");
     for (title, plan) in [
         ("Call", Plan::Call),
         ("Each element", Plan::Element),
@@ -118,7 +114,7 @@ fn write_profile(text: &mut String, profile: &Profile) {
     ] {
         let _ = writeln!(text, "### {title} ({})\n", profile.name);
         for (step_idx, step) in profile.plan(plan).iter().enumerate() {
-            let _ = writeln!(text, "{}. {}", step_idx + 1, shown_step(*step));
+            let _ = writeln!(text, "{}. {}", step_idx + 1, step.words());
             if let Step::Check(stage) = step {
                 for rule in profile.tables.rules(*stage) {
                     let _ = writeln!(text, "   - `{}`: {} ({})", rule.id, rule.sentence, rule.end);
@@ -159,27 +155,38 @@ fn shown_hunk(hunk: &Hunk) -> String {
                 check.stage()
             )
         }
-        Hunk::MoveCheck(stage, id, place) => format!("moves `{id}` in {stage:?}: {place:?}"),
+        Hunk::MoveCheck(stage, id, place) => {
+            format!("moves `{id}` within {stage:?} {}", shown_place(*place))
+        }
         Hunk::SwapStep(plan, old, new) => {
-            format!("{plan:?}: `{old:?}` becomes `{new:?}`")
+            format!("{plan:?}: \"{}\" becomes \"{}\"", old.words(), new.words())
         }
         Hunk::MoveStep(plan, step, anchor) => {
-            format!("{plan:?}: `{step:?}` moves behind `{anchor:?}`")
+            format!(
+                "{plan:?}: \"{}\" moves behind \"{}\"",
+                step.words(),
+                anchor.words()
+            )
         }
-        Hunk::DropStep(plan, step) => format!("{plan:?}: `{step:?}` goes"),
+        Hunk::DropStep(plan, step) => format!("{plan:?}: \"{}\" goes", step.words()),
         Hunk::AddStep(plan, anchor, step) => {
-            format!("{plan:?}: `{step:?}` comes after `{anchor:?}`")
+            format!(
+                "{plan:?}: \"{}\" comes after \"{}\"",
+                step.words(),
+                anchor.words()
+            )
         }
         Hunk::SetLimit(limit, bytes) => format!("{limit:?} becomes {}", shown_bytes(*bytes)),
         Hunk::SetBehaviour(_) => "changes what the filesystem does to extents".to_owned(),
     }
 }
 
-/// Returns a step in words.
-fn shown_step(step: Step) -> String {
-    match step {
-        Step::Check(stage) => format!("check `{stage:?}`:"),
-        other => format!("`{other:?}`"),
+/// Returns a place in a table in words.
+fn shown_place(place: Place) -> String {
+    match place {
+        Place::Before(id) => format!("before `{id}`"),
+        Place::After(id) => format!("behind `{id}`"),
+        Place::Last => "at the end".to_owned(),
     }
 }
 

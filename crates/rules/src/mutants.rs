@@ -47,11 +47,7 @@ pub const DST_PAST_EOF_SELF: Patch = Patch {
 pub const SILENT_SHORT: Patch = Patch {
     id: "dedupe-16m-silent-short",
     subject: "Remap at most 16 MiB of an element and report all of it",
-    cite: Cite::new(
-        "fs/btrfs/ioctl.c",
-        "btrfs_extent_same",
-        "reverts b67287682688",
-    ),
+    cite: Cite::new("fs/btrfs/ioctl.c", "btrfs_extent_same", "v4.17"),
     since: None,
     hunks: &[Hunk::SetLimit(Limit::ElementLen, 16 << 20)],
 };

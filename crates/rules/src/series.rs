@@ -107,26 +107,14 @@ pub const NOCOW_NOT_INLINE: Patch = Patch {
 /// The range's sign is looked at before the mount.
 pub const VERIFY_AREA_FIRST: Patch = Patch {
     id: "verify-area-first",
-    subject: "Verify the ranges before write access to the mount is taken",
+    subject: "Verify the ranges of a dedupe before write access to the mount is taken",
     cite: Cite::new("fs/remap_range.c", "vfs_dedupe_file_range_one", "v6.8"),
     since: Some(Release::new(6, 8, 0)),
-    hunks: &[
-        Hunk::MoveCheck(
-            Stage::Pair,
-            "target-range-negative",
-            Place::Before("target-mount-readonly"),
-        ),
-        Hunk::MoveCheck(
-            Stage::ClonePair,
-            "clone-source-negative",
-            Place::Before("clone-other-superblock"),
-        ),
-        Hunk::MoveCheck(
-            Stage::ClonePair,
-            "clone-target-negative",
-            Place::Before("clone-other-superblock"),
-        ),
-    ],
+    hunks: &[Hunk::MoveCheck(
+        Stage::Pair,
+        "target-range-negative",
+        Place::Before("target-mount-readonly"),
+    )],
 };
 
 /// Readers of the source are not shut out any more.

@@ -180,7 +180,88 @@ pub enum Bytes {
     Achieved,
 }
 
+impl Side {
+    /// Returns the side in words.
+    const fn words(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Target => "target",
+            Side::Lower => "inode with the lower address",
+            Side::Higher => "inode with the higher address",
+        }
+    }
+}
+
 impl Step {
+    /// Returns the step in words.
+    #[must_use]
+    pub fn words(self) -> String {
+        let words = match self {
+            Step::ResolveSource => "look up the descriptor of the source",
+            Step::ResolveTarget => "look up the low 32 bits of the descriptor of the target",
+            Step::CopyIn(CopyIn::Count) => "copy `dest_count` in",
+            Step::CopyIn(CopyIn::Request) => {
+                "copy header and elements in, by the count read before"
+            }
+            Step::CopyIn(CopyIn::Header) => "copy the header in",
+            Step::CopyIn(CopyIn::Element) => "copy the element in",
+            Step::Check(stage) => return format!("check `{stage:?}`:"),
+            Step::ClampLen => "cut the length to the longest request",
+            Step::PresetResults => "set every result to 0 bytes, same",
+            Step::EachElement => "carry out each element",
+            Step::CopyOut => "copy header and elements out",
+            Step::CopyElementOut => "copy the status out, then the bytes",
+            Step::Lock(LockClass::Inode, side) => return format!("lock the {}", side.words()),
+            Step::Lock(LockClass::Mmap, side) => {
+                return format!("lock page faults out of the {}", side.words());
+            }
+            Step::Lock(LockClass::Range, side) => {
+                return format!("lock the range of the {}", side.words());
+            }
+            Step::StartWriteback(side) => {
+                return format!("start writeback of the whole {}", side.words());
+            }
+            Step::WaitOrdered(side) => {
+                return format!(
+                    "write back the blocks of the range of the {}, wait",
+                    side.words()
+                );
+            }
+            Step::WaitLocked(side) => {
+                return format!(
+                    "write back the pages of the range of the {}, wait",
+                    side.words()
+                );
+            }
+            Step::Shorten(Rounding::DownUnlessBothEof) => {
+                "round the length down to a block, unless it is the EOF of both files"
+            }
+            Step::Shorten(Rounding::UpAtSourceEof) => "round the length up at the source's EOF",
+            Step::Shorten(Rounding::CloneTail) => "round the end up at the source's EOF",
+            Step::Compare(Comparison::Bytes) => "compare the bytes",
+            Step::Compare(Comparison::AlwaysSame) => "compare nothing",
+            Step::CompareChunk(Comparison::Bytes) => "compare the bytes of the next chunk",
+            Step::CompareChunk(Comparison::AlwaysSame) => "compare nothing of the next chunk",
+            Step::RemapChunk(Times::Keep) => "remap the next chunk, times stay",
+            Step::RemapChunk(Times::Now) => "remap the next chunk, mtime and ctime become now",
+            Step::RemapWhole(Times::Keep) => "remap the range, times stay",
+            Step::RemapWhole(Times::Now) => "remap the range, mtime and ctime become now",
+            Step::UnlockRanges => "unlock the ranges",
+            Step::Repeat(nr_steps) => {
+                return format!("while chunks are left, go back {nr_steps} steps");
+            }
+            Step::Unlock => "unlock everything",
+            Step::Report(Bytes::Requested) => {
+                "report the status, and the length that was asked for"
+            }
+            Step::Report(Bytes::Achieved) => "report the status, and the length that was done",
+            Step::ToSourceEof => "make length 0 the rest of the source",
+            Step::FileModified => "stamp the target, drop set-user-ID",
+            Step::Expand => "grow the target to the start of the range",
+        };
+        words.to_owned()
+    }
+
     /// Returns whether the step runs after an end was decided, to put things back.
     #[must_use]
     pub const fn is_cleanup(self) -> bool {

@@ -249,11 +249,12 @@ fn a_negative_range_beats_a_read_only_mount_since_6_8() {
 }
 
 #[test]
-fn a_negative_clone_beats_another_filesystem_since_6_8() {
+fn a_negative_clone_is_refused_after_everything_that_needs_no_range() {
     let text = format!(
-        "{PAIR}clone %tmpfs 0x8000000000000000 4k => B 0\n  \
-         =linux-6.1 EXDEV [clone-other-superblock]\n  \
-         =linux-6.18 EINVAL [clone-source-negative]\n"
+        "{PAIR}clone %tmpfs 0x8000000000000000 4k => B 0\n  = EXDEV [clone-other-superblock]\n\
+         clone A 0x8000000000000000 4k => B:ro 0\n  = EBADF [clone-access]\n\
+         clone %tmpfs 0x8000000000000000 4k => %tmpfs 0\n  \
+         = EOPNOTSUPP [clone-without-remap]\n"
     );
     check("linux-6.1", &text);
     check("linux-6.18", &text);
