@@ -33,8 +33,8 @@ pub fn all_rules() -> Vec<&'static Rule> {
 /// Returns `docs/rules.md`.
 pub fn rules_markdown() -> Result<String, ProfileError> {
     let mut text = String::from(
-        "# Rules\n\nRendered from the tables of `crates/rules`; `XSAME_BLESS=1 cargo test -p rules` \
-         writes it anew.\n\nA request passes the steps of a plan in order. A check list is asked \
+        "# Rules\n\nRendered from the tables of `crates/rules`; \
+         `XSAME_BLESS=1 cargo test -p rules` writes it anew.\n\nA request passes the steps of a plan in order. A check list is asked \
          from top to bottom; the first check that fires ends the call (in the call's plan) or the \
          element (in the element's). What follows an end is only what puts things back: unlock, \
          report.\n",

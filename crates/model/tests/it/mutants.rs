@@ -67,7 +67,8 @@ const KILLERS: &[(&str, &str)] = &[
     ),
     (
         "immutable-einval",
-        "file A\nfile B\npwrite A 0 8k 0x61\npwrite B 0 8k 0x61\nchattr B +i\ndedupe A 0 4k => B 0\n",
+        "file A\nfile B\npwrite A 0 8k 0x61\npwrite B 0 8k 0x61\nchattr B +i\n\
+         dedupe A 0 4k => B 0\n",
     ),
     (
         "canary",

@@ -110,7 +110,8 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "nodatasum-mismatch",
-        "file N nocow\npwrite N 0 64k 0x61\ndedupe A 1 4k => N 0\n  = N EINVAL [nodatasum-mismatch]",
+        "file N nocow\npwrite N 0 64k 0x61\ndedupe A 1 4k => N 0\n  \
+         = N EINVAL [nodatasum-mismatch]",
     ),
     (
         "target-immutable",
