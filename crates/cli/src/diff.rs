@@ -51,15 +51,10 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
         expected: &expected,
         observed: &observed,
     };
-    let shown = match &report.divergence {
-        Some(divergence) => Some(verdict::divergence(
-            &mut pair,
-            divergence,
-            heading,
-            &arguments.out,
-        )?),
-        None => None,
-    };
+    let shown = report
+        .divergence
+        .as_ref()
+        .map(|divergence| verdict::divergence(&mut pair, divergence, heading, &arguments.out));
     let lacking = lacking(&report, &capabilities.0);
     verdict::print(&report, shown.as_ref(), &lacking, heading, arguments.json);
     Ok(match (&report.divergence, lacking.is_empty()) {

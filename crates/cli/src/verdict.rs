@@ -8,14 +8,13 @@ use harness::report::{self, Heading};
 use harness::script::{self, Account};
 use harness::shrink::{self, Limits};
 use harness::{Divergence, RunReport};
-use miette::{Report, miette};
 use scenario::Geometry;
+use scenario::text::Scenario;
 use serde::Serialize;
 
 use crate::diff::{Pair, SHRINK_TIME};
 use crate::print;
 use crate::progress::largest;
-use crate::witness;
 
 /// A divergence as it was printed.
 #[derive(Debug, Serialize)]
@@ -57,7 +56,7 @@ pub(crate) fn divergence(
     divergence: &Divergence,
     heading: Heading<'_>,
     out: &Path,
-) -> Result<Shown, Report> {
+) -> Shown {
     let geometry = Geometry::default();
     let Pair { expected, observed } = pair;
     let (expected, observed) = (expected.as_mut(), observed.as_mut());
@@ -70,16 +69,18 @@ pub(crate) fn divergence(
         time: SHRINK_TIME,
         ..Limits::default()
     };
-    let shrunk = shrink::shrink(expected, observed, &geometry, divergence, limits)
-        .map_err(witness::report)?;
+    let shrunk = shrink::shrink(expected, observed, &geometry, divergence, limits);
     let small = &shrunk.divergence;
-    eprintln!(
-        "{} operations left after {} tries",
-        small.ops.len(),
-        shrunk.tries
-    );
-    let scenario =
-        report::scenario(expected, observed, &geometry, small, heading).map_err(witness::report)?;
+    let nr_ops = small.ops.len();
+    eprintln!("{nr_ops} operations left after {} tries", shrunk.tries);
+    if let Some(error) = &shrunk.stopped_by {
+        eprintln!("shrinking ended early: {error}");
+    }
+    let scenario = report::scenario(expected, observed, &geometry, small, heading);
+    let scenario = scenario.unwrap_or_else(|error| {
+        eprintln!("the scenario has no answers in it: {error}");
+        Scenario::of_ops(geometry.clone(), small.ops.iter().cloned())
+    });
     let words = report::words(small, heading, &explain);
     let origin = format!(
         "Shows what xsame diff --seed {} found at step {}.",
@@ -92,18 +93,16 @@ pub(crate) fn divergence(
     let script = script::render(&scenario, account);
     let scenario = scenario.to_string();
     let stem = format!("xsame-{}-{}", heading.seed, divergence.step);
-    let files = vec![
-        write(out, &format!("{stem}.scn"), &scenario)?,
-        write(out, &format!("{stem}.sh"), &script)?,
-    ];
-    Ok(Shown {
+    let written = [("scn", &scenario), ("sh", &script)]
+        .map(|(suffix, text)| write(out, &format!("{stem}.{suffix}"), text));
+    Shown {
         step: divergence.step,
         differences: small.differences.iter().map(ToString::to_string).collect(),
         words,
         scenario,
-        files,
+        files: written.into_iter().flatten().collect(),
         repeats: shrunk.repeats,
-    })
+    }
 }
 
 /// Prints everything; the last line says the numbers.
@@ -203,14 +202,15 @@ fn explain(id: &str) -> Option<String> {
     Some(format!("{} ({}); {}", rule.sentence, rule.end, rule.cite))
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Report> {
+/// Writes a file; says so if it cannot, for the divergence matters more.
+fn write(folder: &Path, name: &str, text: &str) -> Option<PathBuf> {
     let path = folder.join(name);
     match fs::write(&path, text) {
-        Ok(()) => Ok(path),
-        Err(error) => Err(miette!(
-            help = "name a folder that can be written to with --out",
-            "cannot write {}: {error}",
-            path.display()
-        )),
+        Ok(()) => Some(path),
+        Err(error) => {
+            eprintln!("cannot write {}: {error}", path.display());
+            eprintln!("  remedy: name a folder that can be written to with --out");
+            None
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::duel::Witnesses;
 /// How long a real kernel has to complete what it began, in each candidate that shows a difference.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How often the original operations are run until they show the difference again.
+const NR_REPEATS_MAX: u32 = 8;
+
 /// When to be content.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -37,7 +40,7 @@ impl Default for Limits {
 }
 
 /// A divergence made small.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Shrunk {
     /// The divergence on the smallest list found; the original one if that does not repeat.
     pub divergence: Divergence,
@@ -45,22 +48,21 @@ pub struct Shrunk {
     pub repeats: bool,
     /// How many candidates were run.
     pub tries: u32,
+    /// Why the search ended early, if it was not for the limits.
+    pub stopped_by: Option<BackendError>,
 }
 
 /// Shrinks the operations of a divergence as far as the limits allow.
 ///
 /// A candidate counts if its first difference is about the same field as the original one.
-///
-/// # Errors
-///
-/// If a witness cannot be asked any more.
+/// A witness that cannot be asked any more ends the search, not what was found until then.
 pub fn shrink(
     expected: &mut dyn Backend,
     observed: &mut dyn Backend,
     geometry: &Geometry,
     divergence: &Divergence,
     limits: Limits,
-) -> Result<Shrunk, BackendError> {
+) -> Shrunk {
     let mut shrinker = Shrinker {
         witnesses: Witnesses { expected, observed },
         geometry,
@@ -70,23 +72,18 @@ pub fn shrink(
             .map_or(Field::Return, |first| first.field()),
         step: divergence.step,
         best: divergence.clone(),
+        repeats: false,
         tries: 0,
         tries_max: limits.tries,
         deadline: Instant::now() + limits.time,
     };
-    let repeats = shrinker.attempt(divergence.ops.clone())?;
-    if repeats {
-        shrinker.keep_related()?;
-        shrinker.delete()?;
-        // Simpler operations often make others superfluous.
-        while shrinker.simplify()? && shrinker.delete()? {}
-        shrinker.simplify()?;
-    }
-    Ok(Shrunk {
+    let stopped_by = shrinker.run(&divergence.ops).err();
+    Shrunk {
         divergence: shrinker.best,
-        repeats,
+        repeats: shrinker.repeats,
         tries: shrinker.tries,
-    })
+        stopped_by,
+    }
 }
 
 struct Shrinker<'a> {
@@ -95,12 +92,26 @@ struct Shrinker<'a> {
     field: Field,
     step: u64,
     best: Divergence,
+    repeats: bool,
     tries: u32,
     tries_max: u32,
     deadline: Instant,
 }
 
 impl Shrinker<'_> {
+    fn run(&mut self, ops: &[Op]) -> Result<(), BackendError> {
+        while !self.repeats && self.tries < NR_REPEATS_MAX && self.may_go_on() {
+            self.repeats = self.attempt(ops.to_vec())?;
+        }
+        if self.repeats {
+            self.keep_related()?;
+            self.delete()?;
+            // Simpler operations often make others superfluous.
+            while self.simplify()? && self.delete()? {}
+        }
+        Ok(())
+    }
+
     /// Returns whether candidates may still be run.
     fn may_go_on(&self) -> bool {
         self.tries < self.tries_max && Instant::now() < self.deadline
