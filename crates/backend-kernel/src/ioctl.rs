@@ -28,6 +28,27 @@ const LOOP_CTL_GET_FREE: u32 = 0x4C82;
 /// The device detaches itself when its last user closes it.
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
+/// The number of `cachestat(2)`, the same on every architecture.
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range`; a length of 0 reaches to the end.
+#[repr(C)]
+struct CacheRange {
+    offset: u64,
+    len: u64,
+}
+
+/// `struct cachestat`.
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    nr_cache: u64,
+    nr_dirty: u64,
+    nr_writeback: u64,
+    nr_evicted: u64,
+    nr_recently_evicted: u64,
+}
+
 /// `struct btrfs_ioctl_vol_args`.
 #[repr(C)]
 struct VolArgs {
@@ -147,6 +168,40 @@ pub(crate) fn set_inode_flags(fd: impl AsFd, flags: u32) -> Result<(), Errno> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the kernel reads an `int`, or at most the `long` that the number speaks of.
     unsafe { call(fd, request::FS_IOC_SETFLAGS, (&raw mut flags).cast()) }.map(drop)
+}
+
+/// Returns how many pages of the file are dirty; `ENOSYS` before 6.5.
+pub(crate) fn dirty_pages(fd: impl AsFd) -> Result<u64, Errno> {
+    let range = CacheRange { offset: 0, len: 0 };
+    let mut cache = CacheStat::default();
+    let fd = fd.as_fd().as_raw_fd();
+    let no_flags: libc::c_uint = 0;
+    // SAFETY: the kernel reads `range` and writes `cache`, both of the layout it knows.
+    let result = unsafe {
+        libc::syscall(
+            SYS_CACHESTAT,
+            fd,
+            &raw const range,
+            &raw mut cache,
+            no_flags,
+        )
+    };
+    if result < 0 {
+        return Err(last_errno());
+    }
+    Ok(cache.nr_dirty)
+}
+
+/// Waits until no page of the file is under writeback; starts none.
+pub(crate) fn wait_for_writeback(fd: impl AsFd) -> Result<(), Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the call takes numbers only.
+    let result = unsafe { libc::sync_file_range(fd, 0, 0, libc::SYNC_FILE_RANGE_WAIT_BEFORE) };
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
 }
 
 /// Commits the filesystem that `fd` is on, all dirty data included.
@@ -319,8 +374,12 @@ unsafe fn call(fd: i32, number: u32, argument: *mut c_void) -> Result<i32, Errno
     if 0 <= returned {
         return Ok(returned);
     }
+    Err(last_errno())
+}
+
+fn last_errno() -> Errno {
     let raw = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    Err(Errno::new(raw).unwrap_or(Errno::EIO))
+    Errno::new(raw).unwrap_or(Errno::EIO)
 }
 
 /// Returns the bytes of a FIEMAP header that asks for the whole file.

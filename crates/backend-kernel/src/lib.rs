@@ -33,6 +33,7 @@ mod place;
 mod process;
 pub mod same;
 mod session;
+mod settle;
 mod tree;
 mod watchdog;
 mod worker;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::fs::Mode;
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Name, Observation, Op, Probe,
-    Reply,
+    Answer, Backend, BackendError, Capabilities, CloneCall, DedupeCall, Exchange, Geometry, Name,
+    Observation, Op, Probe, Reply,
 };
 use uapi::Errno;
 
@@ -191,6 +191,9 @@ impl Backend for Session {
 
     fn apply(&mut self, op: &Op) -> Result<Answer, BackendError> {
         let outcome = self.carry_out(op)?;
+        if let Op::Clone(CloneCall { source, .. }) | Op::Dedupe(DedupeCall { source, .. }) = op {
+            self.settle(source);
+        }
         let complaints = self.log.complaints();
         Ok(Answer {
             complaints,

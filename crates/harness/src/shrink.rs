@@ -33,7 +33,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            tries: 2000,
+            tries: 20_000,
             time: Duration::from_secs(60),
         }
     }
