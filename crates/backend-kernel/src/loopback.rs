@@ -23,6 +23,9 @@ use crate::{ioctl, missing, system, system_errno};
 const NR_ATTEMPTS_MAX: u32 = 50;
 /// Where `mkfs.btrfs` lies if it is not in the path.
 const MKFS_PATHS: [&str; 3] = ["mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs"];
+/// The most room that an image of any size is given before it is made anew, in bytes.
+const IMAGE_ROOM: u64 = 1 << 30;
+
 /// A mounted image.
 #[derive(Debug)]
 pub(crate) struct Loopback {
@@ -42,10 +45,11 @@ impl Loopback {
         parent: Option<&Path>,
         keeps_image: bool,
     ) -> Result<Loopback, BackendError> {
+        let room = geometry.device_bytes.min(IMAGE_ROOM);
         let parent = match parent {
-            Some(parent) if geometry.device_bytes <= available_bytes(parent) => parent.to_owned(),
-            Some(parent) => return Err(no_room(geometry.device_bytes, parent)),
-            None => roomy_parent(geometry.device_bytes)?,
+            Some(parent) if room <= available_bytes(parent) => parent.to_owned(),
+            Some(parent) => return Err(no_room(room, parent)),
+            None => roomy_parent(room)?,
         };
         let mut loopback = Loopback {
             geometry: geometry.clone(),
@@ -116,16 +120,16 @@ impl Drop for Loopback {
 
 /// Returns a folder with room for an image: `$TMPDIR` if it is set, else `/dev/shm` if that much
 /// memory can be spared twice, else the system's folder for temporary files.
-fn roomy_parent(device_bytes: u64) -> Result<PathBuf, BackendError> {
+fn roomy_parent(room: u64) -> Result<PathBuf, BackendError> {
     let (shm, temporary) = (PathBuf::from(SHM), std::env::temp_dir());
     let is_chosen = std::env::var_os("TMPDIR").is_some();
     let memory = crate::memory::available_bytes().unwrap_or(0);
-    let twice = device_bytes.saturating_mul(2);
+    let twice = room.saturating_mul(2);
     if !is_chosen && twice <= available_bytes(&shm) && twice.saturating_mul(2) <= memory {
         return Ok(shm);
     }
-    if available_bytes(&temporary) < device_bytes {
-        return Err(no_room(device_bytes, &temporary));
+    if available_bytes(&temporary) < room {
+        return Err(no_room(room, &temporary));
     }
     Ok(temporary)
 }
@@ -135,11 +139,11 @@ fn available_bytes(path: &Path) -> u64 {
     statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-fn no_room(device_bytes: u64, path: &Path) -> BackendError {
+fn no_room(room: u64, path: &Path) -> BackendError {
     missing(
         format!(
-            "an image of {} MiB has no room in {}, where {} MiB are free",
-            device_bytes >> 20,
+            "an image needs {} MiB in {}, where {} MiB are free",
+            room >> 20,
             path.display(),
             available_bytes(path) >> 20,
         ),

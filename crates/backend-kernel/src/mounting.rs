@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
 
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno as Io;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use scenario::BackendError;
@@ -18,6 +19,9 @@ pub(crate) const POINTS: [&str; 3] = ["first", "second", "readonly"];
 /// What to do about a lack of privilege.
 pub(crate) const NEEDS_ROOT: &str =
     "run as root with CAP_SYS_ADMIN, or use the uml backend, or mount=DIR with a folder on btrfs";
+
+/// More than the first data chunk of any device has, bytes.
+const CHUNK_FILE_LEN: u64 = 16 << 20;
 
 /// So that neither device nor distribution decides. `noatime` is a flag beside them.
 const OPTIONS: &CStr = c"nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048,datacow,datasum";
@@ -38,11 +42,25 @@ pub fn mount_device(device: &Path, folder: &Path) -> Result<Place, BackendError>
         .map_err(|errno| mount_error(&device.display().to_string(), &first, errno))?;
     bind(&first, &second)?;
     bind_readonly(&first, &readonly)?;
+    allocate_chunk(&first)?;
     let device = device
         .file_name()
         .and_then(|name| name.to_str())
         .map(str::to_owned);
     Ok(place(folder, device))
+}
+
+/// Makes the filesystem allocate a data chunk larger than the one it was made with, and keeps it: a
+/// chunk allocated during a run would turn the fsyncs of its transaction into commits.
+fn allocate_chunk(top: &Path) -> Result<(), BackendError> {
+    let path = top.join("room");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    let allocate = || -> rustix::io::Result<()> {
+        let room = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600))?;
+        rustix::fs::fallocate(&room, FallocateFlags::empty(), 0, CHUNK_FILE_LEN)?;
+        rustix::fs::syncfs(&room)
+    };
+    allocate().map_err(|errno| system(format!("allocate {}", path.display()), errno))
 }
 
 /// Returns the place that [`mount_device`] makes in `folder`.

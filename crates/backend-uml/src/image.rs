@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Size of the filesystem in bytes.
-pub const IMAGE_BYTES: u64 = 1 << 30;
+pub const IMAGE_BYTES: u64 = 64 << 30;
 
 /// The bytes from the beginning on, up to where only zeros follow.
-const EMPTY: &[u8] = include_bytes!("../assets/empty-1g.img.zst");
+const EMPTY: &[u8] = include_bytes!("../assets/empty-64g.img.zst");
 
 const BLOCK_LEN: usize = 4096;
 

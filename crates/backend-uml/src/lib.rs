@@ -22,15 +22,15 @@
 //!
 //! # The empty filesystem
 //!
-//! `assets/empty-1g.img.zst` is the first 96 MiB of an empty filesystem of 1 GiB; the rest of it
+//! `assets/empty-64g.img.zst` is the first 96 MiB of an empty filesystem of 64 GiB; the rest of it
 //! is zeros. It was made by btrfs-progs 6.2 and mounts on 5.10 and later:
 //!
 //! ```sh
-//! truncate -s 1G empty.img
-//! mkfs.btrfs -s 4096 -n 16384 --csum crc32c -d single -m dup \
+//! truncate -s 64G empty.img
+//! mkfs.btrfs -s 4096 -n 16384 --csum crc32c -d single -m single \
 //!     -O extref,skinny-metadata,no-holes -R free-space-tree \
 //!     -U 6f1e7c1a-5b1e-4b8a-9d3c-0a5a3e000001 empty.img
-//! head -c 96M empty.img | zstd -19 --no-check -o empty-1g.img.zst
+//! head -c 96M empty.img | zstd -19 --no-check -o empty-64g.img.zst
 //! ```
 #![deny(unsafe_code)]
 

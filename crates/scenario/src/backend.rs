@@ -67,7 +67,8 @@ pub struct Reply {
 /// The shape of the filesystem of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Size of the device in bytes.
+    /// Size of the device in bytes. The images are sparse; on a small device the kernel runs
+    /// delayed references and allocates chunks when it likes, which can be seen.
     pub device_bytes: u64,
     /// Sector size in bytes; the only one so far is 4096.
     pub sector_bytes: u32,
@@ -76,7 +77,7 @@ pub struct Geometry {
 impl Default for Geometry {
     fn default() -> Geometry {
         Geometry {
-            device_bytes: 1 << 30,
+            device_bytes: 64 << 30,
             sector_bytes: 4096,
         }
     }

@@ -64,7 +64,7 @@ fn formatting_is_canonical_and_check_changes_nothing() {
     let text = fs::read_to_string(&path).expect("the file");
     assert_eq!(
         text,
-        "mkfs size=1g sectorsize=4k\nfile A\npwrite A 0 4k 0x61\n"
+        "mkfs size=64g sectorsize=4k\nfile A\npwrite A 0 4k 0x61\n"
     );
     assert_eq!(xsame(folder.path(), "fmt --check a.scn").code, Some(0));
 }

@@ -157,7 +157,7 @@ fn print_comments(f: &mut fmt::Formatter<'_>, comments: &[String]) -> fmt::Resul
     Ok(())
 }
 
-/// Returns the geometry of a line `mkfs size=1g sectorsize=4k`; what is not said is the default.
+/// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
 pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
     const KEYS: &str = "size=SIZE or sectorsize=SIZE";
     let mut geometry = Geometry::default();

@@ -134,7 +134,7 @@ fn a_block_of_results_that_can_never_apply_is_refused() {
 #[test]
 fn a_header_in_the_middle_is_refused() {
     check(
-        "sync\nmkfs size=1g",
+        "sync\nmkfs size=64g",
         "line 2, column 1: expected one mkfs line before all operations, found mkfs in the middle",
     );
 }

@@ -4,7 +4,7 @@ use scenario::{Op, Scenario, parse_op};
 
 const EXAMPLE: &str = "\
 # A checksummed range may not share an extent with an unchecksummed one.
-mkfs size=1g sectorsize=4k
+mkfs size=64g sectorsize=4k
 
 file A nocow
 file B
@@ -101,7 +101,7 @@ fn a_file_without_header_gets_the_default_geometry() {
     let scenario = Scenario::parse("# first\nsync\r\n").expect("the text is right");
     assert_eq!(
         scenario.to_string(),
-        "mkfs size=1g sectorsize=4k\n# first\nsync\n"
+        "mkfs size=64g sectorsize=4k\n# first\nsync\n"
     );
 }
 
@@ -111,7 +111,7 @@ fn a_comment_without_mark_is_printed_with_one() {
     scenario.comments.push("seed 7\nsteps 3".to_owned());
     assert_eq!(
         scenario.to_string(),
-        "# seed 7\n# steps 3\nmkfs size=1g sectorsize=4k\nsync\n"
+        "# seed 7\n# steps 3\nmkfs size=64g sectorsize=4k\nsync\n"
     );
 }
 
