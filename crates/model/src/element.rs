@@ -22,6 +22,7 @@ pub(crate) fn step(machine: &mut Machine, frame: &mut Frame, step: Step) -> Flow
         Step::StartWriteback(side) => machine.fs.filemap_flush(inode(frame, side)),
         Step::WaitOrdered(side) => wait_ordered(machine, frame, side),
         Step::WaitLocked(side) => wait_locked(machine, frame, side),
+        Step::WriteShortened(side) => write_shortened(machine, frame, side),
         Step::Shorten(rounding) => {
             let view = frame.range_view(&machine.fs);
             (frame.element.len, frame.element.aligned_len) = rounded(rounding, &view);
@@ -184,6 +185,14 @@ fn wait_ordered(machine: &mut Machine, frame: &Frame, side: Side) {
         machine
             .fs
             .wait_ordered_range(inode(frame, side), start, last - start + 1);
+    }
+}
+
+/// Writes back a range that shortening made empty: its end wraps at offset 0 (file positions are
+/// signed, pages are not).
+fn write_shortened(machine: &mut Machine, frame: &Frame, side: Side) {
+    if frame.element.len == 0 && offset(frame, side) == 0 {
+        machine.fs.filemap_flush(inode(frame, side));
     }
 }
 

@@ -72,6 +72,7 @@ pub fn step(machine: &mut Machine, frame: &mut Frame, memory: &mut UserMemory) -
         | Step::StartWriteback(_)
         | Step::WaitOrdered(_)
         | Step::WaitLocked(_)
+        | Step::WriteShortened(_)
         | Step::Shorten(_)
         | Step::Compare(_)
         | Step::CompareChunk(_)

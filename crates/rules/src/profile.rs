@@ -18,6 +18,7 @@ pub const PROFILE_NAMES: &[&str] = &["v4", "linux-3.13", "linux-6.1", "linux-6.1
 /// What filesystems did to extents before any patch of the series.
 pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     inlines_nocow: true,
+    cows_behind_gap: true,
     ..Behaviour::LATEST
 };
 

@@ -13,7 +13,9 @@ pub const SERIES: &[Patch] = &[
     RANGE_AT_ONCE,
     CLONE_WITHIN_FILE,
     ACROSS_MOUNTS,
+    EMPTY_RANGE_WRITES_NOTHING,
     NOCOW_NOT_INLINE,
+    NOCOW_BEHIND_GAP,
     VERIFY_AREA_FIRST,
     LOCK_TARGET_RANGE_ONLY,
 ];
@@ -91,6 +93,29 @@ pub const ACROSS_MOUNTS: Patch = Patch {
         Hunk::SwapCheck("other-mount", AnyCheck::Pair(pair::CHECK_OTHER_SUPERBLOCK)),
         Hunk::DropCheck(Stage::ClonePair, "clone-other-mount"),
     ],
+};
+
+/// A range that ends before it begins is no range.
+pub const EMPTY_RANGE_WRITES_NOTHING: Patch = Patch {
+    id: "empty-range-writes-nothing",
+    subject: "Write nothing when the end of the range to write lies before its start",
+    cite: Cite::new("mm/filemap.c", "filemap_write_and_wait_range", "v6.3"),
+    since: Some(Release::new(6, 3, 0)),
+    hunks: &[Hunk::DropStep(
+        Plan::Element,
+        Step::WriteShortened(Side::Target),
+    )],
+};
+
+/// What lies behind a gap is looked at.
+pub const NOCOW_BEHIND_GAP: Patch = Patch {
+    id: "nocow-behind-gap",
+    subject: "Look at the extent behind a gap when a NOCOW range is written back",
+    cite: Cite::new("fs/btrfs/inode.c", "run_delalloc_nocow", "v6.5"),
+    since: Some(Release::new(6, 5, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.cows_behind_gap = false
+    })],
 };
 
 /// Small NOCOW files become extents.

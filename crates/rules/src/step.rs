@@ -43,6 +43,9 @@ pub enum Step {
     WaitOrdered(Side),
     /// The same as part of locking a range in 3.x: every page that the range touches.
     WaitLocked(Side),
+    /// Writes the bytes of the shortened range and waits. They were written already, but a length
+    /// shortened to 0 at offset 0 ends at -1, which means the whole file.
+    WriteShortened(Side),
     /// Sets the lengths to compare and to remap.
     Shorten(Rounding),
     /// Compares all the bytes.
@@ -226,6 +229,9 @@ impl Step {
                     "write back the blocks of the range of the {}, wait",
                     side.words()
                 );
+            }
+            Step::WriteShortened(side) => {
+                return format!("write the shortened range of the {}, wait", side.words());
             }
             Step::WaitLocked(side) => {
                 return format!(

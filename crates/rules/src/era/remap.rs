@@ -42,6 +42,7 @@ pub const ELEMENT: &[Step] = &[
     Step::Check(Stage::Range),
     Step::Shorten(Rounding::DownUnlessBothEof),
     Step::Check(Stage::Shortened),
+    Step::WriteShortened(Side::Target),
     Step::Compare(Comparison::Bytes),
     Step::Check(Stage::Remap),
     // btrfs_extent_same: 16 MiB at a time, both ranges locked, higher address first.
