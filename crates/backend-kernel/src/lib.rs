@@ -1,6 +1,6 @@
 //! The running kernel as a backend: [`Mount`] on a btrfs that it makes on a loop device, or in a
 //! directory of the user's; [`Session`], the same without time limits and without making anything;
-//! [`same`], one raw call for the command line.
+//! [`same`], one raw call for the command line; [`ground`], a filesystem for many of them.
 //!
 //! This crate acts and looks. It does not know what any operation should do: it must not depend on
 //! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
@@ -18,6 +18,7 @@
 mod calls;
 mod descriptors;
 mod directory;
+pub mod ground;
 mod ioctl;
 mod leftovers;
 mod log;

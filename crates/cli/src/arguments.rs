@@ -38,6 +38,11 @@ pub(crate) enum Command {
     /// Exit code: 0 done (with --check: nothing to do), 1 with --check if a file is not canonical,
     /// 2 a file cannot be read or is no scenario.
     Fmt(FmtArguments),
+    /// Time model and kernel on the same calls, from request bytes to reply bytes.
+    ///
+    /// Exit code: 0 every ratio is on its target, 1 one is not, 2 wrong use, something missing, or
+    /// both did not answer alike.
+    Bench(BenchArguments),
     /// Tell what a rule says, where the kernel decides it and who can show it.
     Explain(ExplainArguments),
     /// For the program itself: guard and init of a User Mode Linux kernel.
@@ -119,6 +124,23 @@ pub(crate) struct FmtArguments {
     /// Change nothing, tell which files would change.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// The kernel that is timed: auto, mount, mount=DIR.
+    #[arg(long, default_value = "mount", value_name = "BACKEND")]
+    pub(crate) backend: WitnessName,
+    /// The kernel that the model plays; auto is the one nearest to the running one.
+    #[arg(long, default_value = "auto", value_name = "auto|NAME")]
+    pub(crate) profile: String,
+    /// How many rounds, each on fresh files of 10,000 extents.
+    #[arg(long, default_value_t = 9, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@
 
 mod agent;
 mod arguments;
+mod bench;
 mod diff;
 mod exit;
 mod explain;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Same(arguments) => same::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Agent(_) => Ok(Exit::Unusable),
     };
