@@ -81,6 +81,7 @@ impl FsState {
         let mut dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
         dirty.retain(|&id| self.inode(id).root == source_root);
         self.flush_all(&dirty);
+        self.evict_orphans();
         self.roots[source_root.0 as usize].last_snapshot = self.transid;
         let root = self.copy_root(source_root, is_readonly);
         let top = self.roots[root.0 as usize].top;
@@ -89,7 +90,8 @@ impl FsState {
         Ok(top)
     }
 
-    /// Removes a regular file or a fifo and evicts its inode: nobody has it open.
+    /// Removes a regular file or a fifo. Nobody has it open: its inode is evicted, unless an ordered
+    /// extent holds it until the next sync.
     ///
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `EISDIR`, `EROFS`, `EPERM`.
@@ -112,10 +114,12 @@ impl FsState {
             children.remove(name);
         }
         self.touch(parent);
-        self.dirty_inodes.remove(&id);
-        self.truncate_ordered(id, 0);
-        self.drop_extents(id, 0, u64::MAX);
-        self.inodes[id.0 as usize] = None;
+        // An ordered extent that nobody submitted holds its inode.
+        if self.inode(id).ordered.is_empty() {
+            self.evict(id);
+        } else {
+            self.orphans.push(id);
+        }
         Ok(id)
     }
 

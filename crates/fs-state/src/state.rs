@@ -32,6 +32,8 @@ pub struct FsState {
     pub(crate) inodes: Vec<Option<Box<Inode>>>,
     pub(crate) extents: ExtentTable,
     pub(crate) dirty_inodes: BTreeSet<InodeId>,
+    /// Unlinked inodes that an ordered extent holds.
+    pub(crate) orphans: Vec<InodeId>,
     /// The running transaction.
     pub(crate) transid: u64,
     /// The inode clock: moves with every stamp.
@@ -53,6 +55,7 @@ impl FsState {
             inodes: Vec::new(),
             extents: ExtentTable::default(),
             dirty_inodes: BTreeSet::new(),
+            orphans: Vec::new(),
             transid: 8,
             clock: 1,
         };
