@@ -72,7 +72,7 @@ impl Swarm {
             return self.draw_copy();
         };
         let mut call = self.call_for(pair);
-        match self.dice.below(16) {
+        match self.dice.below(20) {
             0..=4 => self.put_edge(&mut call, pair),
             5 => call.source = self.wrong_fd(),
             6 => {
@@ -93,6 +93,8 @@ impl Swarm {
                 }
             }
             13 => self.mix_checksums(&mut call),
+            15 => return self.draw_checksum_mix(pair),
+            16 => return self.draw_past_own_eof(),
             14 if self.options.has_mounts => {
                 let fd = &mut call.targets[0].fd;
                 fd.access = Access::ReadOnly;
@@ -213,46 +215,6 @@ impl Swarm {
                 reserved: 0,
             });
         }
-    }
-
-    /// Returns the first step of giving two files one tail, which is then deduped.
-    fn draw_tail(&mut self) -> Option<Op> {
-        let (source_idx, target_idx) = (self.pick_any()?, self.pick_writable()?);
-        let (source, target) = (
-            &self.shadow.files()[source_idx],
-            &self.shadow.files()[target_idx],
-        );
-        if source_idx == target_idx || source.size == 0 {
-            return None;
-        }
-        let nr_blocks = self.dice.between(0, 8);
-        let offset = (source.size / BLOCK_LEN).saturating_sub(nr_blocks) * BLOCK_LEN;
-        let len = source.size - offset;
-        let limit = self.weights.file_size_max.saturating_sub(len) / BLOCK_LEN;
-        let target_offset = (target.size / BLOCK_LEN).min(limit) * BLOCK_LEN;
-        let content = self
-            .shadow
-            .view(&source.name)?
-            .content
-            .slice(offset..source.size);
-        let name = target.name.clone();
-        let target_fd = Fd::file(name.clone());
-        let source_fd = self.plain_fd(source_idx);
-        let write = Op::Write {
-            name: name.clone(),
-            offset: target_offset,
-            content,
-        };
-        let dedupe = DedupeCall::new(source_fd, offset, len, target_fd, target_offset);
-        self.plan.push_back(write);
-        if self.dice.is(30) {
-            self.plan.push_back(Op::Sync);
-        }
-        self.plan.push_back(Op::Dedupe(dedupe));
-        Some(Op::Truncate {
-            name,
-            size: target_offset,
-        })
     }
 }
 

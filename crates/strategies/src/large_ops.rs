@@ -1,6 +1,8 @@
 //! Short plans with large files: around the lengths at which kernels have cut requests.
 //!
-//! Large files are costly to read, so they are made, used and removed in one go.
+//! Large files are costly to read, so they are made, used and removed in one go. Those of the
+//! swarm's draws are mostly a few MiB long; a pair of more than 16 MiB comes by a count of
+//! operations, so that runs of a few hundred meet one.
 
 use data::Content;
 use scenario::{CloneCall, DedupeCall, Fd, Name, Op};
@@ -20,7 +22,7 @@ const SIZES: [u64; 7] = [
     40 * MIB,
 ];
 /// How likely each of them is.
-const SIZE_WEIGHTS: [u32; SIZES.len()] = [30, 20, 20, 10, 10, 6, 4];
+const SIZE_WEIGHTS: [u32; SIZES.len()] = [30, 20, 20, 10, 3, 3, 4];
 
 impl Swarm {
     /// Returns the first step of a plan with two large files.
@@ -72,6 +74,44 @@ impl Swarm {
             name: one,
             is_nocow: false,
         })
+    }
+
+    /// Returns the first step of a plan with two files of equal bytes that are deduped whole, over
+    /// more than 16 MiB. Now and then the last of these bytes differ.
+    pub(crate) fn draw_giants(&mut self) -> Option<Op> {
+        let rest = self.dice.between(1, MIB / BLOCK_LEN) * BLOCK_LEN + self.dice.below(2);
+        let len = 16 * MIB + rest;
+        let (one, two) = (Name::new("Z1")?, Name::new("Z2")?);
+        let is_free = |name: &Name| self.shadow.view(name).is_none();
+        if self.options.max_file_bytes < len || !is_free(&one) || !is_free(&two) {
+            return None;
+        }
+        let pattern = Content::pattern(self.dice.any() % (1 << 40), 0, len);
+        let mut other = pattern.clone();
+        if self.dice.is(25) {
+            other = pattern.slice(0..len - 1);
+            other.append(Content::byte(self.dice.below(256) as u8, 1));
+        }
+        let file = |name: &Name| Op::File {
+            name: name.clone(),
+            is_nocow: false,
+        };
+        let write = |name: &Name, content| Op::Write {
+            name: name.clone(),
+            offset: 0,
+            content,
+        };
+        let (source, target) = (Fd::file(one.clone()), Fd::file(two.clone()));
+        let call = DedupeCall::new(source, 0, len, target, 0);
+        self.plan.extend([
+            write(&one, pattern),
+            file(&two),
+            write(&two, other),
+            Op::Dedupe(call),
+            Op::Unlink { name: one.clone() },
+            Op::Unlink { name: two },
+        ]);
+        Some(file(&one))
     }
 
     fn plan_calls(&mut self, one: &Name, two: &Name, len: u64) {

@@ -24,6 +24,7 @@ mod pair;
 mod shadow;
 mod small;
 mod swarm;
+mod tail_ops;
 mod weights;
 
 pub use counts::Counts;

@@ -73,6 +73,8 @@ pub struct Swarm {
     pub(crate) nr_snapshots: usize,
     nr_since_sync: u32,
     nr_until_measured: u32,
+    /// In how many operations two files come that are longer than a kernel remaps at once.
+    nr_until_giants: u64,
 }
 
 /// A name that is no regular file.
@@ -106,6 +108,10 @@ const NR_OPS_BETWEEN_SYNCS: u32 = 190;
 const NR_OPS_BETWEEN_MEASURES: u32 = 64;
 /// Above this many blocks (96 MiB) files are removed.
 const NR_BLOCKS_MAX: usize = 24 << 10;
+/// How many swarms of a hundred make a pair of giants early on.
+const GIANTS_PERCENT: u64 = 80;
+/// Before which operation they come first, and how many operations lie between two pairs.
+const GIANTS: (u64, u64) = (440, 700);
 
 impl Swarm {
     /// Returns the generator of a seed.
@@ -113,6 +119,8 @@ impl Swarm {
     pub fn new(seed: u64, options: SwarmOptions) -> Swarm {
         let mut dice = Dice::new(seed);
         let weights = Weights::draw(&mut dice, options.max_file_bytes);
+        let first_giants =
+            dice.below(GIANTS.0) + if dice.is(GIANTS_PERCENT) { 0 } else { GIANTS.1 };
         Swarm {
             dice,
             options,
@@ -124,6 +132,7 @@ impl Swarm {
             nr_snapshots: 0,
             nr_since_sync: 0,
             nr_until_measured: NR_OPS_BETWEEN_MEASURES,
+            nr_until_giants: first_giants,
         }
     }
 
@@ -157,6 +166,7 @@ impl Swarm {
     }
 
     fn draw(&mut self) -> Op {
+        self.nr_until_giants = self.nr_until_giants.saturating_sub(1);
         if NR_OPS_BETWEEN_SYNCS <= self.nr_since_sync {
             return Op::Sync;
         }
@@ -171,6 +181,12 @@ impl Swarm {
         }
         if self.nr_own_files() < 2 {
             return self.draw_create();
+        }
+        if self.nr_until_giants == 0 {
+            self.nr_until_giants = GIANTS.1;
+            if let Some(op) = self.draw_giants() {
+                return op;
+            }
         }
         let op = match self.weights.next(&mut self.dice) {
             Draw::Write => self.draw_write(),

@@ -43,7 +43,7 @@ const DRAWS: [(Draw, u32, bool); 16] = [
     (Draw::Owner, 80, true),
     (Draw::Directory, 40, true),
     (Draw::Snapshot, 15, true),
-    (Draw::Large, 12, false),
+    (Draw::Large, 7, false),
 ];
 
 /// Factors in tenths by which a seed likes an operation.
