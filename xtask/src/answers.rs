@@ -32,7 +32,7 @@ const FOLDER: &str = "crates/cli/tests/answers";
 /// # Errors
 ///
 /// A message that names the file or the case.
-pub fn run(args: &[String]) -> Result<(), String> {
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let is_check = match args {
         [] => false,
         [flag] if flag == "--check" => true,

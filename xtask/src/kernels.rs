@@ -38,7 +38,7 @@ const USAGE: &str = "usage: cargo xtask kernels [--list] [SUITE ...]";
 ///
 /// A text that says what to do, if not one kernel is usable. A suite that cannot be had is only
 /// reported.
-pub fn run(args: &[String]) -> Result<(), String> {
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let (flags, suites): (Vec<&str>, Vec<&str>) = args
         .iter()
         .map(String::as_str)

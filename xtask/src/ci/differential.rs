@@ -1,0 +1,135 @@
+//! The stage `diff`: the release build of `xsame` holds the model against every kernel that this
+//! machine has. A kernel that is missing is left out by name; one that is there has to agree.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::LeftOut;
+use crate::command::{cargo, find, finish, target_folder};
+
+/// The seeds that the running kernel is asked.
+const SEEDS: [u32; 3] = [1, 2, 3];
+/// uid and gid of `nobody`.
+const NOBODY: u32 = 65534;
+
+pub(super) fn run() -> Result<LeftOut, String> {
+    finish(&mut cargo(&["build", "--release", "--bin", "xsame"]))?;
+    let xsame = target_folder().join("release/xsame");
+    let folder = Folder::new(&xsame)?;
+    let mut left_out = LeftOut::new();
+
+    match mount_lacks() {
+        None => {
+            for seed in SEEDS {
+                diff(Command::new(&xsame), &folder.0, "mount", 5000, seed)?;
+            }
+        }
+        Some(reason) => left_out.push(format!("mount ({reason})")),
+    }
+    match find("linux.uml") {
+        Some(_) => diff(folder.unprivileged()?, &folder.0, "uml", 2000, 1)?,
+        None => left_out.push("uml (install the Debian package user-mode-linux)".to_owned()),
+    }
+    diff(Command::new(&xsame), &folder.0, "reference", 5000, 1)?;
+    Ok(left_out)
+}
+
+/// Runs one comparison. Files that show a divergence go to `out`.
+fn diff(
+    mut xsame: Command,
+    out: &Path,
+    backend: &str,
+    steps: u32,
+    seed: u32,
+) -> Result<(), String> {
+    let steps = steps.to_string();
+    let seed = seed.to_string();
+    xsame.args(["diff", "--backend", backend]);
+    xsame.args(["--steps", &steps, "--seed", &seed, "--out"]);
+    finish(xsame.arg(out))
+}
+
+/// Returns what keeps the running kernel from being asked, if anything does.
+fn mount_lacks() -> Option<&'static str> {
+    let knows_btrfs = || {
+        let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        let is_known = known.lines().any(|line| line.trim() == "btrfs");
+        is_known
+            || Command::new("modprobe")
+                .args(["-q", "btrfs"])
+                .status()
+                .is_ok_and(|status| status.success())
+    };
+    if !is_root() {
+        Some("needs root")
+    } else if find("mkfs.btrfs").is_none() {
+        Some("install the Debian package btrfs-progs")
+    } else if !Path::new("/dev/loop-control").exists() {
+        Some("no loop devices here")
+    } else if !knows_btrfs() {
+        Some("this kernel has no btrfs")
+    } else {
+        None
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// A folder that everybody may write to, with a copy of the program; gone when dropped, unless it
+/// has files that show a divergence.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(xsame: &Path) -> Result<Folder, String> {
+        let path = env::temp_dir().join(format!("xsame-ci-{}", std::process::id()));
+        let told = |error| format!("cannot prepare {}: {error}", path.display());
+        fs::create_dir_all(path.join("home")).map_err(told)?;
+        fs::copy(xsame, path.join("xsame")).map_err(told)?;
+        for open in [&path, &path.join("home")] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).map_err(told)?;
+            if is_root() {
+                chown(open, Some(NOBODY), Some(NOBODY)).map_err(told)?;
+            }
+        }
+        Ok(Folder(path))
+    }
+
+    /// Returns the program as a user without privileges starts it.
+    fn unprivileged(&self) -> Result<Command, String> {
+        let xsame = self.0.join("xsame");
+        if !is_root() {
+            return Ok(Command::new(xsame));
+        }
+        let setpriv = find("setpriv").ok_or("no setpriv: install the Debian package util-linux")?;
+        let mut command = Command::new(setpriv);
+        let nobody = NOBODY.to_string();
+        command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+        command.arg(xsame);
+        command
+            .current_dir(&self.0)
+            .env("HOME", self.0.join("home"));
+        // These may name folders of root's.
+        for name in ["XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"] {
+            command.env_remove(name);
+        }
+        Ok(command)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let own = ["home", "xsame"];
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let found = entries.filter(|entry| own.iter().all(|own| entry.file_name() != *own));
+        if found.count() == 0 {
+            drop(fs::remove_dir_all(&self.0));
+        } else {
+            println!("what shows the divergence is in {}", self.0.display());
+        }
+    }
+}
