@@ -48,10 +48,10 @@ impl FsState {
         let mut search = offset;
         self.inode_mut(target).digest = None;
         // Every step looks the source up again: cloning within one file changes what follows.
-        while let Some((key, item)) = self.inode(source).item_at_or_behind(search) {
-            if key >= end {
-                break;
-            }
+        while search < end
+            && let Some((key, item)) = self.inode(source).item_at_or_behind(search)
+            && key < end
+        {
             let item_end = item.end(key);
             if item_end <= search {
                 search = align_up(item_end);
@@ -116,6 +116,9 @@ impl FsState {
         part: ExtentSlice,
         report: &mut CloneReport,
     ) {
+        if drop_start == key && self.replace_whole_item(target, key, part, report) {
+            return;
+        }
         let before = self.inode(target).item_at_or_behind(key);
         let refers_there = before.is_some_and(|(at, item)| {
             item.slice().is_some_and(|slice| {
@@ -139,6 +142,35 @@ impl FsState {
             ..part
         });
         self.inode_mut(target).items.insert(key, item);
+    }
+
+    /// Puts `part` in the place of the item at `key` if that is as long; returns whether it was.
+    fn replace_whole_item(
+        &mut self,
+        target: InodeId,
+        key: u64,
+        part: ExtentSlice,
+        report: &mut CloneReport,
+    ) -> bool {
+        let inode = self.inodes[target.0 as usize]
+            .as_deref_mut()
+            .expect("a live inode");
+        let Some(FileExtent::Regular(old)) = inode.items.get_mut(&key) else {
+            return false;
+        };
+        if old.len != part.len {
+            return false;
+        }
+        let generation = self.transid;
+        let old = std::mem::replace(old, ExtentSlice { generation, ..part });
+        let (root, ino) = (inode.root, inode.ino);
+        inode.hole_maps.remove(key, key + part.len);
+        report.moved_reference |= (old.extent, old.offset) != (part.extent, part.offset);
+        self.extents
+            .add_ref(part.extent, root, ino, part.backref_offset(key));
+        self.extents
+            .drop_ref(old.extent, root, ino, old.backref_offset(key));
+        true
     }
 
     /// Clones an inline extent: as an item if it becomes the whole target file, else by copying

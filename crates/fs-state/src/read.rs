@@ -1,5 +1,7 @@
 //! Reading: contents through the page cache, and the compare of two ranges.
 
+use std::collections::BTreeMap;
+
 use data::{Content, Digest};
 
 use crate::{FileExtent, FsState, Inode, InodeId, SliceKind, align_up};
@@ -15,7 +17,7 @@ impl FsState {
         if let Some(digest) = self.inode(id).digest {
             return digest;
         }
-        self.look_up_holes(id, 0, self.inode(id).size);
+        self.read_pages(id, 0, u64::MAX);
         let digest = self.content(id).digest();
         self.inode_mut(id).digest = Some(digest);
         digest
@@ -31,9 +33,18 @@ impl FsState {
         target_offset: u64,
         len: u64,
     ) -> Option<u64> {
-        let left = self.page_range(source, source_offset, source_offset + len);
-        let right = self.page_range(target, target_offset, target_offset + len);
-        left.first_difference(0, &right, 0, len)
+        let (left, right) = (self.inode(source), self.inode(target));
+        let mut done = 0;
+        while done < len {
+            let one = self.piece_at(left, source_offset + done, source_offset + len);
+            let two = self.piece_at(right, target_offset + done, target_offset + len);
+            let step = one.len.min(two.len);
+            if let Some(at) = one.first_difference(&two, step) {
+                return Some(done + at);
+            }
+            done += step;
+        }
+        None
     }
 
     /// Returns the bytes of `start..end` as pages show them: dirty pages over items over holes,
@@ -41,85 +52,104 @@ impl FsState {
     pub(crate) fn page_range(&self, id: InodeId, start: u64, end: u64) -> Content {
         let inode = self.inode(id);
         let mut content = Content::zeros(0);
-        if start >= end {
-            return content;
-        }
-        let data_end = end.min(inode.size).max(start);
         let mut at = start;
-        let covering = inode.dirty.range(..=start).next_back();
-        let first = covering.filter(|(key, dirty)| **key + dirty.len() > start);
-        let rest = inode
-            .dirty
-            .range(start.saturating_add(1)..data_end.max(start + 1));
-        for (&key, dirty) in first.into_iter().chain(rest) {
-            if key >= data_end {
-                break;
-            }
-            if key > at {
-                self.append_ordered(inode, at, key, &mut content);
-                at = key;
-            }
-            let to = (key + dirty.len()).min(data_end);
-            if to > at {
-                content.append(dirty.slice(at - key..to - key));
-                at = to;
-            }
-        }
-        self.append_ordered(inode, at, data_end, &mut content);
-        if end > data_end {
-            content.append(Content::zeros(end - data_end));
+        while at < end {
+            let Piece { bytes, len } = self.piece_at(inode, at, end);
+            content.append(match bytes {
+                Some((bytes, from)) => bytes.slice(from..from + len),
+                None => Content::zeros(len),
+            });
+            at += len;
         }
         content
     }
 
-    fn append_ordered(&self, inode: &Inode, start: u64, end: u64, content: &mut Content) {
-        let mut at = start;
-        for (&key, ordered) in inode.ordered.range(..end) {
-            let to = (key + ordered.content.len()).min(end);
-            if to <= at {
-                continue;
-            }
-            if key > at {
-                self.append_items(inode, at, key, content);
-                at = key;
-            }
-            content.append(ordered.content.slice(at - key..to - key));
-            at = to;
+    /// Returns what pages show from `at` on, as far as it lies in one place, at most up to `end`.
+    fn piece_at<'a>(&'a self, inode: &'a Inode, at: u64, end: u64) -> Piece<'a> {
+        if at >= inode.size {
+            return Piece::zeros(end - at);
         }
-        self.append_items(inode, at, end, content);
+        let mut end = end.min(inode.size);
+        if let Some(piece) = in_memory(&inode.dirty, at, &mut end, |dirty| dirty) {
+            return piece;
+        }
+        if let Some(piece) = in_memory(&inode.ordered, at, &mut end, |ordered| &ordered.content) {
+            return piece;
+        }
+        let Some((key, item)) = inode.item_at_or_behind(at).filter(|(key, _)| *key < end) else {
+            return Piece::zeros(end - at);
+        };
+        if key > at {
+            return Piece::zeros(key - at);
+        }
+        match item {
+            FileExtent::Inline(bytes) if at < bytes.len() => Piece::of(bytes, at, end - at),
+            FileExtent::Regular(slice) if slice.kind == SliceKind::Written => {
+                let skip = at - key;
+                let len = (slice.len - skip).min(end - at);
+                let content = &self.extents.get(slice.extent).content;
+                Piece::of(content, slice.offset + skip, len)
+            }
+            FileExtent::Inline(_) | FileExtent::Regular(_) => {
+                Piece::zeros(align_up(item.end(key)).min(end) - at)
+            }
+        }
+    }
+}
+
+/// A stretch of a file whose bytes lie in one place.
+struct Piece<'a> {
+    /// Where they lie, and the first of them there; `None` for zeros.
+    bytes: Option<(&'a Content, u64)>,
+    /// Bytes, more than 0.
+    len: u64,
+}
+
+impl<'a> Piece<'a> {
+    fn zeros(len: u64) -> Piece<'a> {
+        Piece { bytes: None, len }
     }
 
-    fn append_items(&self, inode: &Inode, start: u64, end: u64, content: &mut Content) {
-        let mut at = start;
-        while at < end {
-            let Some((key, item)) = inode.item_at_or_behind(at).filter(|(key, _)| *key < end)
-            else {
-                content.append(Content::zeros(end - at));
-                return;
-            };
-            if key > at {
-                content.append(Content::zeros(key - at));
-                at = key;
-            }
-            let to = align_up(item.end(key)).min(end);
-            match item {
-                FileExtent::Inline(bytes) => {
-                    let data_to = to.min(bytes.len()).max(at);
-                    content.append(bytes.slice(at.min(bytes.len())..data_to.min(bytes.len())));
-                    content.append(Content::zeros(to - data_to));
-                }
-                FileExtent::Regular(slice) if slice.kind == SliceKind::Written => {
-                    let from = slice.offset + (at - key);
-                    content.append(
-                        self.extents
-                            .get(slice.extent)
-                            .content
-                            .slice(from..from + (to - at)),
-                    );
-                }
-                FileExtent::Regular(_) => content.append(Content::zeros(to - at)),
-            }
-            at = to;
+    /// Returns at most `len_max` bytes of `content` from `from` on.
+    fn of(content: &'a Content, from: u64, len_max: u64) -> Piece<'a> {
+        Piece {
+            bytes: Some((content, from)),
+            len: len_max.min(content.len() - from),
         }
     }
+
+    /// Returns where the first `len` bytes of both differ, which both have.
+    fn first_difference(&self, other: &Piece<'_>, len: u64) -> Option<u64> {
+        match (self.bytes, other.bytes) {
+            (Some((one, at)), Some((two, other_at))) => {
+                one.first_difference(at, two, other_at, len)
+            }
+            (Some((bytes, at)), None) | (None, Some((bytes, at))) => {
+                bytes.first_difference(at, &Content::zeros(len), 0, len)
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// Returns the bytes at `at` if they are among those of `map`, which lie by file offset and do not
+/// overlap; else moves `end` to where the next ones begin.
+fn in_memory<'a, T>(
+    map: &'a BTreeMap<u64, T>,
+    at: u64,
+    end: &mut u64,
+    content: impl Fn(&T) -> &Content,
+) -> Option<Piece<'a>> {
+    if map.is_empty() {
+        return None;
+    }
+    if let Some((key, covering)) = map.range(..=at).next_back()
+        && at - key < content(covering).len()
+    {
+        return Some(Piece::of(content(covering), at - key, *end - at));
+    }
+    if let Some((&next, _)) = map.range(at..*end).next() {
+        *end = next;
+    }
+    None
 }
