@@ -86,31 +86,39 @@ impl Swarm {
         if self.options.max_file_bytes < len || !is_free(&one) || !is_free(&two) {
             return None;
         }
-        let pattern = Content::pattern(self.dice.any() % (1 << 40), 0, len);
-        let mut other = pattern.clone();
-        if self.dice.is(25) {
-            other = pattern.slice(0..len - 1);
-            other.append(Content::byte(self.dice.below(256) as u8, 1));
-        }
+        // Written data costs a kernel several times as much, and can be damaged in more ways.
+        let is_written = self.dice.is(20);
+        let content = Content::pattern(self.dice.any() % (1 << 40), 0, len);
         let file = |name: &Name| Op::File {
             name: name.clone(),
             is_nocow: false,
         };
-        let write = |name: &Name, content| Op::Write {
-            name: name.clone(),
-            offset: 0,
-            content,
+        let fill = |name: &Name| match is_written {
+            true => Op::Write {
+                name: name.clone(),
+                offset: 0,
+                content: content.clone(),
+            },
+            false => Op::Fallocate {
+                name: name.clone(),
+                offset: 0,
+                len,
+                keeps_size: false,
+            },
         };
         let (source, target) = (Fd::file(one.clone()), Fd::file(two.clone()));
         let call = DedupeCall::new(source, 0, len, target, 0);
-        self.plan.extend([
-            write(&one, pattern),
-            file(&two),
-            write(&two, other),
-            Op::Dedupe(call),
-            Op::Unlink { name: one.clone() },
-            Op::Unlink { name: two },
-        ]);
+        self.plan.extend([fill(&one), file(&two), fill(&two)]);
+        if self.dice.is(25) {
+            self.plan.push_back(Op::Write {
+                name: two.clone(),
+                offset: len - 1,
+                content: Content::byte(self.dice.below(256) as u8, 1),
+            });
+        }
+        self.plan.push_back(Op::Dedupe(call));
+        self.plan.push_back(Op::Unlink { name: one.clone() });
+        self.plan.push_back(Op::Unlink { name: two });
         Some(file(&one))
     }
 

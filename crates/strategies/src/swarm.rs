@@ -108,10 +108,8 @@ const NR_OPS_BETWEEN_SYNCS: u32 = 190;
 const NR_OPS_BETWEEN_MEASURES: u32 = 64;
 /// Above this many blocks (96 MiB) files are removed.
 const NR_BLOCKS_MAX: usize = 24 << 10;
-/// How many swarms of a hundred make a pair of giants early on.
-const GIANTS_PERCENT: u64 = 80;
-/// Before which operation they come first, and how many operations lie between two pairs.
-const GIANTS: (u64, u64) = (440, 700);
+/// How many operations lie between two pairs of giants; the first comes within as many.
+const NR_OPS_BETWEEN_GIANTS: u64 = 700;
 
 impl Swarm {
     /// Returns the generator of a seed.
@@ -119,8 +117,7 @@ impl Swarm {
     pub fn new(seed: u64, options: SwarmOptions) -> Swarm {
         let mut dice = Dice::new(seed);
         let weights = Weights::draw(&mut dice, options.max_file_bytes);
-        let first_giants =
-            dice.below(GIANTS.0) + if dice.is(GIANTS_PERCENT) { 0 } else { GIANTS.1 };
+        let nr_until_giants = dice.below(NR_OPS_BETWEEN_GIANTS);
         Swarm {
             dice,
             options,
@@ -132,7 +129,7 @@ impl Swarm {
             nr_snapshots: 0,
             nr_since_sync: 0,
             nr_until_measured: NR_OPS_BETWEEN_MEASURES,
-            nr_until_giants: first_giants,
+            nr_until_giants,
         }
     }
 
@@ -183,7 +180,7 @@ impl Swarm {
             return self.draw_create();
         }
         if self.nr_until_giants == 0 {
-            self.nr_until_giants = GIANTS.1;
+            self.nr_until_giants = NR_OPS_BETWEEN_GIANTS;
             if let Some(op) = self.draw_giants() {
                 return op;
             }
