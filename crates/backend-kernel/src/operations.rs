@@ -233,7 +233,9 @@ impl Session {
         };
         let result = match op {
             Op::Flush { .. } => map::flush(fd),
-            Op::Fsync { .. } => refused(rustix::fs::fsync(fd)).and_then(|()| map::flush(fd)),
+            Op::Fsync { .. } => refused(rustix::fs::fsync(fd))
+                .and_then(|()| map::flush(fd))
+                .and_then(|()| ioctl::commit_filesystem(fd)),
             Op::Chattr {
                 attribute, is_set, ..
             } => set_attribute(fd, attribute_flag(*attribute), *is_set),

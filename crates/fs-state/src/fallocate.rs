@@ -82,6 +82,7 @@ impl FsState {
             self.zero_in_block(id, lock_end, end);
         }
         if lock_start < lock_end {
+            self.inode_mut(id).cached.drop(lock_start, lock_end);
             self.drop_extents(id, lock_start, lock_end);
             if lock_start < size_end {
                 self.modify_holes(id, lock_start, lock_end);

@@ -6,6 +6,7 @@ use data::{Content, Digest};
 
 use crate::hole_maps::HoleMaps;
 use crate::ordered::OrderedExtent;
+use crate::page_cache::CachedPages;
 use crate::{FileExtent, RootId};
 
 /// Index of an inode in its filesystem. Stable while the inode lives.
@@ -78,6 +79,8 @@ pub struct Inode {
     pub(crate) ordered: BTreeMap<u64, OrderedExtent>,
     /// The transaction in which the inode item last changed.
     pub(crate) last_trans: u64,
+    /// Pages in the page cache.
+    pub(crate) cached: CachedPages,
     /// Holes in the extent map cache.
     pub(crate) hole_maps: HoleMaps,
     /// Entries of a directory; `None` for everything else.
@@ -106,6 +109,7 @@ impl Inode {
             dirty: BTreeMap::new(),
             ordered: BTreeMap::new(),
             last_trans: 0,
+            cached: CachedPages::default(),
             hole_maps: HoleMaps::default(),
             children: (kind == Kind::Directory).then(BTreeMap::new),
             digest: None,

@@ -23,6 +23,7 @@ pub mod inode;
 pub mod item;
 pub mod namespace;
 pub mod ordered;
+pub mod page_cache;
 pub mod read;
 pub mod state;
 pub mod transaction;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uapi::Errno;
 
 use crate::hole_maps::HoleMaps;
+use crate::page_cache::CachedPages;
 use crate::{AttributeKind, FileExtent, FsState, Inode, InodeId, Kind, RootId};
 
 impl FsState {
@@ -277,6 +278,7 @@ impl FsState {
         copy.root = root;
         copy.dirty.clear();
         copy.ordered.clear();
+        copy.cached = CachedPages::default();
         copy.hole_maps = HoleMaps::default();
         for (&key, item) in &copy.items {
             if let FileExtent::Regular(slice) = item {

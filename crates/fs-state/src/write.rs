@@ -101,13 +101,16 @@ impl FsState {
         if start < self.inode(id).size || self.inode(id).has_prealloc {
             self.look_up_holes(id, start, end);
         }
-        self.inode_mut(id).set_dirty(start, pages);
+        let inode = self.inode_mut(id);
+        inode.cached.add(start, end);
+        inode.set_dirty(start, pages);
         self.dirty_inodes.insert(id);
     }
 
     /// Drops the dirty pages behind `size` and zeroes the rest of its block where it is dirty.
     fn truncate_pagecache(&mut self, id: InodeId, size: u64) {
         self.inode_mut(id).take_dirty(align_up(size), u64::MAX);
+        self.inode_mut(id).cached.drop(align_up(size), u64::MAX);
         self.truncate_ordered(id, size);
         let block = align_down(size);
         if block != size {

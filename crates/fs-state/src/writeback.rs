@@ -18,11 +18,12 @@ impl FsState {
         self.walk_for_fiemap(id);
     }
 
-    /// What `fsync(2)` does: a flush, then the log. Nothing of the log is modelled but that extent
-    /// maps may merge behind it.
+    /// What the operation `fsync` does: a flush, the log, a commit. Nothing of the log is modelled
+    /// but that extent maps may merge behind it.
     pub fn fsync(&mut self, id: InodeId) {
         self.flush(id);
         self.log_hole_maps(id);
+        self.commit();
     }
 
     /// Starts writeback of the whole mapping, as `filemap_flush`: ordered extents complete at once

@@ -54,7 +54,13 @@ pub(crate) fn step(machine: &mut Machine, frame: &mut Frame, step: Step) -> Flow
         Step::Unlock => unlock(machine, frame),
         Step::Report(bytes) => report(frame, bytes),
         Step::ToSourceEof => to_source_eof(machine, frame),
-        Step::FileModified => machine.fs.file_modified(frame.pair().1),
+        Step::FileModified => {
+            let (target, offset) = (frame.pair().1, frame.element.target_offset);
+            machine.fs.file_modified(target);
+            machine
+                .fs
+                .drop_pages(target, offset, offset.saturating_add(frame.element.len));
+        }
         Step::Expand => {
             let (target, offset) = (frame.pair().1, frame.element.target_offset);
             if machine.fs.inode(target).size() < offset {
@@ -217,18 +223,20 @@ fn compare(
     start: u64,
     len: u64,
 ) -> Flow {
+    let (source, target) = frame.pair();
+    let source_offset = frame.element.source_offset + start;
+    let target_offset = frame.element.target_offset + start;
     let differs = match comparison {
         Comparison::AlwaysSame => false,
-        Comparison::Bytes => machine
-            .fs
-            .first_difference(
-                frame.pair().0,
-                frame.element.source_offset + start,
-                frame.pair().1,
-                frame.element.target_offset + start,
-                len,
-            )
-            .is_some(),
+        Comparison::Bytes => {
+            let fs = &mut machine.fs;
+            let found = fs.first_difference(source, source_offset, target, target_offset, len);
+            // Pages are read one by one, up to the first that differs.
+            let read_len = found.map_or(len, |at| at + 1);
+            fs.read_pages(source, source_offset, source_offset + read_len);
+            fs.read_pages(target, target_offset, target_offset + read_len);
+            found.is_some()
+        }
     };
     match differs {
         true => decide(machine, frame, &decided::DATA_DIFFERS),

@@ -48,7 +48,8 @@ pub enum Op {
     Punch { name: Name, offset: u64, len: u64 },
     /// Writes back the file's dirty data and waits for its ordered extents, without a commit.
     Flush { name: Name },
-    /// `fsync(2)`, then waits for the file's ordered extents.
+    /// `fsync(2)`, then waits for the file's ordered extents and commits; other files' dirty data
+    /// stays dirty. Whether an fsync commits by itself depends on what else its transaction has.
     Fsync { name: Name },
     /// Commits the filesystem (`BTRFS_IOC_SYNC`), all dirty data included.
     Sync,

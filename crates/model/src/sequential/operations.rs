@@ -157,8 +157,12 @@ impl Sequential {
         let kind = self.machine.fs().inode(id).kind();
         let fs = self.machine.fs_mut();
         let result = match op {
-            Op::Flush { .. } | Op::Fsync { .. } if kind == Kind::Regular => {
+            Op::Flush { .. } if kind == Kind::Regular => {
                 fs.flush(id);
+                Ok(())
+            }
+            Op::Fsync { .. } if kind == Kind::Regular => {
+                fs.fsync(id);
                 Ok(())
             }
             // A fifo cannot be synced: its file operations have no fsync.

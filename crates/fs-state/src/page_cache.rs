@@ -1,0 +1,96 @@
+//! Which pages of a file are in the page cache.
+//!
+//! Only reading a page that is not there looks its extent up, which is what [`crate::hole_maps`]
+//! remembers. What the pages contain is told by items and dirty pages.
+
+use std::collections::BTreeMap;
+
+use crate::{FsState, InodeId, align_down, align_up};
+
+/// Cached pages by first byte: disjoint, not touching ranges of bytes, start to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CachedPages(BTreeMap<u64, u64>);
+
+impl CachedPages {
+    /// Adds `start..end`.
+    pub(crate) fn add(&mut self, start: u64, end: u64) {
+        let mut merged = (start, end);
+        while let Some((&from, &to)) = self.0.range(..=merged.1).next_back()
+            && to >= merged.0
+        {
+            self.0.remove(&from);
+            merged = (merged.0.min(from), merged.1.max(to));
+        }
+        if merged.0 < merged.1 {
+            self.0.insert(merged.0, merged.1);
+        }
+    }
+
+    /// Drops `start..end`.
+    pub(crate) fn drop(&mut self, start: u64, end: u64) {
+        while let Some((&from, &to)) = self.0.range(..end).next_back()
+            && to > start
+        {
+            self.0.remove(&from);
+            if to > end {
+                self.0.insert(end, to);
+            }
+            if from < start {
+                self.0.insert(from, start);
+                return;
+            }
+        }
+    }
+
+    /// Returns whether all of `start..end` is cached.
+    fn covers(&self, start: u64, end: u64) -> bool {
+        self.0
+            .range(..=start)
+            .next_back()
+            .is_some_and(|(_, &to)| end <= to)
+    }
+
+    /// Returns what of `start..end` is not cached.
+    fn gaps(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut at = start;
+        let before = self.0.range(..=start).next_back();
+        let inside = self
+            .0
+            .range(start.saturating_add(1)..end.max(start.saturating_add(1)));
+        for (&from, &to) in before.into_iter().chain(inside) {
+            if from > at {
+                gaps.push((at, from));
+            }
+            at = at.max(to);
+        }
+        if at < end {
+            gaps.push((at, end));
+        }
+        gaps
+    }
+}
+
+impl FsState {
+    /// Reads the pages of `start..end` into the page cache, as far as the file reaches.
+    pub fn read_pages(&mut self, id: InodeId, start: u64, end: u64) {
+        let end = align_up(end.min(self.inode(id).size));
+        let start = align_down(start);
+        if self.inode(id).cached.covers(start, end) {
+            return;
+        }
+        for (from, to) in self.inode(id).cached.gaps(start, end) {
+            self.look_up_holes(id, from, to);
+        }
+        if start < end {
+            self.inode_mut(id).cached.add(start, end);
+        }
+    }
+
+    /// Drops the clean pages of `start..end` from the page cache, as a clone does to its target.
+    pub fn drop_pages(&mut self, id: InodeId, start: u64, end: u64) {
+        self.inode_mut(id)
+            .cached
+            .drop(align_down(start), align_up(end));
+    }
+}
