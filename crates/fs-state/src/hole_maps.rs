@@ -83,6 +83,13 @@ impl HoleMaps {
         }
     }
 
+    /// Lets every map merge with what is cached next to it later.
+    fn clear_modified(&mut self) {
+        for map in self.0.values_mut() {
+            map.is_modified = false;
+        }
+    }
+
     /// Merges what an fsync has logged.
     fn merge_logged(&mut self) {
         for (start, map) in std::mem::take(&mut self.0) {
@@ -124,10 +131,17 @@ impl FsState {
         self.walk_holes(id, start, end, HoleMaps::replace);
     }
 
-    /// What an fsync does to the maps it logs: the ones not committed yet are merged.
+    /// What an fsync does to the maps of an inode that is not committed: a fast one logs them and
+    /// merges them, a full one logs items and only forgets which maps are new.
     pub(crate) fn log_hole_maps(&mut self, id: InodeId) {
-        if self.inode(id).last_trans == self.transid {
-            self.inode_mut(id).hole_maps.merge_logged();
+        let transid = self.transid;
+        let inode = self.inode_mut(id);
+        if inode.last_trans != transid {
+            return;
+        }
+        match std::mem::take(&mut inode.needs_full_sync) {
+            true => inode.hole_maps.clear_modified(),
+            false => inode.hole_maps.merge_logged(),
         }
     }
 

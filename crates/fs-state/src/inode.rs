@@ -79,6 +79,8 @@ pub struct Inode {
     pub(crate) ordered: BTreeMap<u64, OrderedExtent>,
     /// The transaction in which the inode item last changed.
     pub(crate) last_trans: u64,
+    /// Whether the next fsync logs all items: the inode is new or was truncated.
+    pub(crate) needs_full_sync: bool,
     /// Pages in the page cache.
     pub(crate) cached: CachedPages,
     /// Holes in the extent map cache.
@@ -109,6 +111,7 @@ impl Inode {
             dirty: BTreeMap::new(),
             ordered: BTreeMap::new(),
             last_trans: 0,
+            needs_full_sync: true,
             cached: CachedPages::default(),
             hole_maps: HoleMaps::default(),
             children: (kind == Kind::Directory).then(BTreeMap::new),

@@ -127,6 +127,7 @@ impl FsState {
     fn truncate_items(&mut self, id: InodeId, size: u64) {
         self.drop_extents(id, align_up(size), u64::MAX);
         let inode = self.inode_mut(id);
+        inode.needs_full_sync = true;
         if let Some(FileExtent::Inline(content)) = inode.items.get_mut(&0)
             && content.len() > size
         {
