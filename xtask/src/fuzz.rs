@@ -41,7 +41,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             finish(fuzz.args(options))?;
         }
         if wanted.does_minimise {
-            finish(&mut cargo(&["+nightly", "fuzz", "cmin", target]))?;
+            // Without counters: one input for each edge, not for each number of times.
+            let cmin = ["+nightly", "fuzz", "cmin", target, "--", "-use_counters=0"];
+            finish(&mut cargo(&cmin))?;
         }
     }
     Ok(())
