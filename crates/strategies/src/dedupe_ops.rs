@@ -72,7 +72,7 @@ impl Swarm {
             return self.draw_copy();
         };
         let mut call = self.call_for(pair);
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0..=4 => self.put_edge(&mut call, pair),
             5 => call.source = self.wrong_fd(),
             6 => {

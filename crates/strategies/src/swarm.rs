@@ -109,7 +109,7 @@ const NR_OPS_BETWEEN_MEASURES: u32 = 64;
 /// Above this many blocks (96 MiB) files are removed.
 const NR_BLOCKS_MAX: usize = 24 << 10;
 /// How many operations lie between two pairs of giants; the first comes within as many.
-const NR_OPS_BETWEEN_GIANTS: u64 = 700;
+const NR_OPS_BETWEEN_GIANTS: u64 = 600;
 
 impl Swarm {
     /// Returns the generator of a seed.

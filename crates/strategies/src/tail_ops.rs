@@ -24,8 +24,13 @@ impl Swarm {
         if source_idx == target_idx || source.size == 0 {
             return None;
         }
-        let (source_size, target_size) = (source.size, target.size);
+        let (mut source_size, target_size) = (source.size, target.size);
+        // The last block has to be partial for anything to happen to the rest of it.
+        let is_cut = source_size.is_multiple_of(BLOCK_LEN) && !source.is_readonly;
         let (source_name, name) = (source.name.clone(), target.name.clone());
+        if is_cut {
+            source_size -= self.dice.between(1, BLOCK_LEN - 1);
+        }
         let nr_blocks = self.dice.between(0, TAIL_BLOCKS_MAX);
         let offset = (source_size / BLOCK_LEN).saturating_sub(nr_blocks) * BLOCK_LEN;
         let len = source_size - offset;
@@ -51,18 +56,24 @@ impl Swarm {
             content,
         };
         let dedupe = DedupeCall::new(source_fd, offset, len, target_fd, target_offset);
+        if is_cut {
+            self.plan.push_back(Op::Truncate {
+                name: source_name,
+                size: source_size,
+            });
+        }
+        if !goes_on {
+            self.plan.push_back(Op::Truncate {
+                name,
+                size: target_offset,
+            });
+        }
+        self.plan.push_back(write);
         if self.dice.is(30) {
             self.plan.push_back(Op::Sync);
         }
         self.plan.push_back(Op::Dedupe(dedupe));
-        if goes_on {
-            return Some(write);
-        }
-        self.plan.push_front(write);
-        Some(Op::Truncate {
-            name,
-            size: target_offset,
-        })
+        self.plan.pop_front()
     }
 
     /// Returns a file, mostly one whose last block is partial.

@@ -89,7 +89,7 @@ impl Weights {
             draws,
             materials: [45, 15, 20, 20].map(|weight| jitter(dice, weight)),
             shapes: [62, 14, 10, 8, 6].map(|weight| jitter(dice, weight)),
-            purposes: [61, 23, 16].map(|weight| jitter(dice, weight)),
+            purposes: [57, 22, 21].map(|weight| jitter(dice, weight)),
             nr_files: dice.between(4, 12) as usize,
             file_size_max: file_size_max.min(size_class),
             write_blocks_max: dice.one_of(&[24, 32, 64]),
