@@ -12,10 +12,9 @@ use crate::{ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, al
 
 impl FsState {
     /// Writes back the whole file and waits for its ordered extents, as FIEMAP with
-    /// `FIEMAP_FLAG_SYNC` does: that asks for the map too.
+    /// `FIEMAP_FLAG_SYNC` does. Asked for no extents, it walks no back references.
     pub fn flush(&mut self, id: InodeId) {
         self.filemap_flush(id);
-        self.walk_for_fiemap(id);
     }
 
     /// What the operation `fsync` does: a flush, the log, a commit. Nothing of the log is modelled
@@ -28,12 +27,14 @@ impl FsState {
 
     /// Starts writeback of the whole mapping, as `filemap_flush`: ordered extents complete at once
     /// here, some time later in a kernel.
+    #[inline]
     pub fn filemap_flush(&mut self, id: InodeId) {
         self.write_range(id, 0, u64::MAX);
     }
 
     /// Writes back `start..start + len` and waits for the ordered extents that touch it
     /// (`btrfs_wait_ordered_range`, fs/btrfs/ordered-data.c).
+    #[inline]
     pub fn wait_ordered_range(&mut self, id: InodeId, start: u64, len: u64) {
         if len > 0 {
             self.write_range(id, start, start.saturating_add(len));
@@ -52,10 +53,14 @@ impl FsState {
                 .any(|(at, ordered)| reaches_in((at, &ordered.content)))
     }
 
+    #[inline]
     fn write_range(&mut self, id: InodeId, start: u64, end: u64) {
-        if !self.dirty_inodes.contains(&id) {
-            return;
+        if self.dirty_inodes.contains(&id) {
+            self.write_dirty_range(id, start, end);
         }
+    }
+
+    fn write_dirty_range(&mut self, id: InodeId, start: u64, end: u64) {
         self.start_writeback(id, start, end);
         self.finish_ordered_range(id, align_down(start), end);
     }
