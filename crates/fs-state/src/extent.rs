@@ -146,12 +146,14 @@ impl ExtentTable {
     ///
     /// # Panics
     /// If `id` does not name a live extent: items never outlive what they refer to.
+    #[inline]
     pub fn get(&self, id: ExtentId) -> &Extent {
         self.extents[id.0 as usize]
             .as_ref()
             .expect("an item refers to a live extent")
     }
 
+    #[inline]
     fn get_mut(&mut self, id: ExtentId) -> &mut Extent {
         self.extents[id.0 as usize]
             .as_mut()

@@ -72,6 +72,7 @@ impl FsState {
     ///
     /// # Panics
     /// If `id` does not name a live inode.
+    #[inline]
     pub fn inode(&self, id: InodeId) -> &Inode {
         self.inodes[id.0 as usize]
             .as_deref()
@@ -102,6 +103,7 @@ impl FsState {
     }
 
     /// Returns whether the inode lives in a read-only root.
+    #[inline]
     pub fn is_root_readonly(&self, id: InodeId) -> bool {
         self.roots[self.inode(id).root.0 as usize].is_readonly
     }

@@ -68,6 +68,7 @@ impl OpenFile {
 
     /// Returns how the checks see it.
     #[must_use]
+    #[inline]
     pub fn view(&self, fs: &FsState) -> FileView {
         match self.at {
             OpenAt::Inode(id) => self.inode_view(fs, id),
@@ -89,6 +90,7 @@ impl OpenFile {
         }
     }
 
+    #[inline]
     fn inode_view(&self, fs: &FsState, id: InodeId) -> FileView {
         let inode = fs.inode(id);
         let kind = match inode.kind() {

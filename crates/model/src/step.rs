@@ -17,7 +17,9 @@ use crate::machine::Machine;
 use crate::memory::UserMemory;
 
 /// What a step came to.
+// A tag of its own: decoding a niche costs more than most steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Flow {
     /// The frame went on.
     Advanced,

@@ -16,7 +16,9 @@ pub enum Plan {
 }
 
 /// One step. A step touches at most one lock or one inode's data.
+// A tag of its own: every step is decoded once for each call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Step {
     /// Looks up the descriptor of the ioctl.
     ResolveSource,
