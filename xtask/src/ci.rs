@@ -50,7 +50,7 @@ const STAGES: &[Stage] = &[
         name: "doc",
         title: "documentation",
         run: || {
-            let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+            let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--keep-going"]);
             whole(finish(doc.env("RUSTDOCFLAGS", "-Dwarnings")))
         },
     },

@@ -22,7 +22,9 @@ pub struct MapPiece {
 }
 
 impl FsState {
-    /// Returns the map of a file in file order, holes left out (`extent_fiemap`, fs/btrfs/fiemap.c).
+    /// Returns the map of a file in file order, holes left out.
+    ///
+    /// Cite: `extent_fiemap`, fs/btrfs/fiemap.c.
     pub fn fiemap(&mut self, id: InodeId) -> Vec<MapPiece> {
         self.walk_for_fiemap(id);
         let inode = self.inode(id);

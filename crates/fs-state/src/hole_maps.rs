@@ -1,9 +1,9 @@
 //! Which holes of a file the kernel has in its extent map cache.
 //!
 //! A hole is looked up block range by block range, cached, and merged with cached neighbours
-//! (`btrfs_get_extent`, fs/btrfs/inode.c; `try_merge_map`, fs/btrfs/extent_map.c). It shows: punching
-//! a hole skips what it takes for one hole, and that is as long as the cache says. Items need no
-//! cache here, since they are looked up exactly.
+//! (`btrfs_get_extent`, fs/btrfs/inode.c; `try_merge_map`, fs/btrfs/extent_map.c). It shows:
+//! punching a hole skips what it takes for one hole, and that is as long as the cache says. Items
+//! need no cache here, since they are looked up exactly.
 
 use std::collections::BTreeMap;
 

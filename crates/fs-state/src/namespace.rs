@@ -91,8 +91,8 @@ impl FsState {
         Ok(top)
     }
 
-    /// Removes a regular file or a fifo. Nobody has it open: its inode is evicted, unless an ordered
-    /// extent holds it until the next sync.
+    /// Removes a regular file or a fifo. Nobody has it open: its inode is evicted, unless an
+    /// ordered extent holds it until the next sync.
     ///
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `EISDIR`, `EROFS`, `EPERM`.

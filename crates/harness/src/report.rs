@@ -1,4 +1,4 @@
-//! A divergence told: as a scenario file ([`scenario`]) and in words ([`words`]).
+//! A divergence told: as a scenario file ([`scenario()`]) and in words ([`words`]).
 //!
 //! What rules say is the caller's to know.
 
