@@ -1,0 +1,195 @@
+//! One scenario for each rule, in a file of the rule's name: on the model in every role, and on
+//! the real kernels that are there.
+//!
+//! `XSAME_BLESS=1 cargo test -p cli --test scenarios` writes what the model answers into the files
+//! as what is expected. What it wrote is to be read, and held against kernels.
+
+mod witnesses;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use harness::transcript;
+use libtest_mimic::{Arguments, Failed, Trial};
+use model::Sequential;
+use rules::{PROFILE_NAMES, Profile, Reach, Rule};
+use scenario::Op;
+use scenario::text::{Line, ResultBlock, Scenario};
+
+use witnesses::{Check, Witnesses};
+
+/// Where the scenarios are.
+const FOLDER: &str = "scenarios";
+
+/// The rules that no operation reaches, not even on the model. Their scenarios say why, and show
+/// what comes nearest.
+const OUT_OF_REACH: &[&str] = &[
+    "active-swapfile",
+    "block-smaller-than-page",
+    "clone-root-readonly",
+    "send-in-progress",
+    "source-not-a-file",
+    "source-shrank",
+];
+
+/// A scenario with the name of its rule.
+type Named = (String, Arc<Scenario>);
+
+fn main() -> ExitCode {
+    if std::env::var_os("XSAME_BLESS").is_some() {
+        return bless();
+    }
+    let scenarios: Vec<Named> = named();
+    let arguments = Arguments::from_args();
+    let witnesses = Witnesses::find(arguments.list);
+    let names: BTreeSet<String> = scenarios.iter().map(|(name, _)| name.clone()).collect();
+    let mut trials = vec![Trial::test(
+        "every_rule_has_a_scenario_and_every_scenario_a_rule",
+        move || every_rule_has_one(&names),
+    )];
+    for (name, scenario) in &scenarios {
+        let title = format!("{name} is as its scenario says");
+        for profile in PROFILE_NAMES {
+            trials.push(witnesses::on_model(&title, profile, check(scenario)));
+        }
+        for kernel in [&witnesses.mount, &witnesses.uml] {
+            trials.push(kernel.trial(&title, check(scenario)));
+        }
+        let title = match OUT_OF_REACH.contains(&name.as_str()) {
+            true => format!("{name} decides nothing, as its scenario says"),
+            false => format!("{name} decides its scenario"),
+        };
+        let (rule, scenario) = (name.clone(), Arc::clone(scenario));
+        trials.push(Trial::test(title, move || check_deciding(&rule, &scenario)));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    witnesses.end();
+    conclusion.exit_code()
+}
+
+/// Returns the scenarios.
+fn named() -> Vec<Named> {
+    witnesses::scenarios(FOLDER)
+        .into_iter()
+        .map(|(name, scenario)| (name, Arc::new(scenario)))
+        .collect()
+}
+
+fn check(scenario: &Arc<Scenario>) -> Check {
+    let scenario = Arc::clone(scenario);
+    Box::new(move |backend, profile| witnesses::play(backend, &scenario, profile).map(drop))
+}
+
+/// Holds the files against the rules that there are.
+fn every_rule_has_one(names: &BTreeSet<String>) -> Result<(), Failed> {
+    let mut complaints = Vec::new();
+    let rules = rules::document::all_rules();
+    for Rule { id, reach, .. } in &rules {
+        if !names.contains(*id) {
+            complaints.push(format!("{id} has no scenario"));
+        }
+        if OUT_OF_REACH.contains(id) && !matches!(reach, Reach::ModelOnly(_)) {
+            complaints.push(format!("{id} is out of reach, but kernels show it"));
+        }
+    }
+    let listed = OUT_OF_REACH.iter().copied();
+    for name in names.iter().map(String::as_str).chain(listed) {
+        if !rules.iter().any(|rule| rule.id == name) {
+            complaints.push(format!("{name} is no rule"));
+        }
+    }
+    match complaints.is_empty() {
+        true => Ok(()),
+        false => Err(complaints.join("\n").into()),
+    }
+}
+
+/// Shows that the rule decides something in its scenario, or that it is out of reach.
+fn check_deciding(rule: &str, scenario: &Scenario) -> Result<(), Failed> {
+    let decides = decides(rule, scenario)?;
+    match (decides, OUT_OF_REACH.contains(&rule)) {
+        (true, false) | (false, true) => Ok(()),
+        (false, false) => {
+            Err(format!("{rule} decides nothing under any profile and in no mutant").into())
+        }
+        (true, true) => Err(format!("{rule} is within reach").into()),
+    }
+}
+
+/// Returns whether the rule decides something, under a profile or in a mutant.
+fn decides(rule: &str, scenario: &Scenario) -> Result<bool, Failed> {
+    let mut roles: Vec<Profile> = Vec::new();
+    for name in PROFILE_NAMES {
+        roles.push(Profile::by_name(name)?);
+    }
+    for id in rules::mutants::ids() {
+        roles.push(Profile::latest()?.with_mutant(id)?);
+    }
+    let note = format!("[{rule}]");
+    for role in roles {
+        let lines = results(scenario, role)?;
+        if lines.iter().flatten().any(|line| line.ends_with(&note)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the result lines of each operation on the model; fewer after a hang or a panic.
+fn results(scenario: &Scenario, profile: Profile) -> Result<Vec<Vec<String>>, Failed> {
+    let name = profile.name.clone();
+    let mut model = Sequential::new(profile);
+    let entries = transcript::run(&mut model, scenario, &name, &mut |_, _| {})?;
+    Ok(entries.into_iter().map(|entry| entry.lines).collect())
+}
+
+/// Writes what the model answers into the files.
+fn bless() -> ExitCode {
+    for (name, scenario) in named() {
+        let path = witnesses::beside(FOLDER).join(format!("{name}.scn"));
+        let written =
+            blessed(&scenario).and_then(|blessed| Ok(fs::write(&path, blessed.to_string())?));
+        if let Err(error) = written {
+            eprintln!("{}: {:?}", path.display(), error.message());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Returns the scenario with the model's answers to all that decides or shows something.
+fn blessed(scenario: &Scenario) -> Result<Scenario, Failed> {
+    let mut answers = Vec::new();
+    for name in PROFILE_NAMES {
+        answers.push((*name, results(scenario, Profile::by_name(name)?)?));
+    }
+    let is_telling = |op: &Op| matches!(op, Op::Dedupe(_) | Op::Clone(_) | Op::Observe { .. });
+    let mut blessed = scenario.clone();
+    for (idx, line) in blessed.lines.iter_mut().enumerate() {
+        if is_telling(&line.op) {
+            expect(line, idx, &answers);
+        }
+    }
+    Ok(blessed)
+}
+
+/// Sets what is expected of an operation: the newest profile's answer for all that give it too.
+fn expect(line: &mut Line, idx: usize, answers: &[(&str, Vec<Vec<String>>)]) {
+    let newest = answers.last().and_then(|(_, lines)| lines.get(idx));
+    line.results.clear();
+    for (name, lines) in answers {
+        match lines.get(idx) {
+            Some(lines) if Some(lines) != newest => line.results.push(ResultBlock {
+                guard: Some((*name).to_owned()),
+                lines: lines.clone(),
+            }),
+            _ => {}
+        }
+    }
+    line.results.extend(newest.map(|lines| ResultBlock {
+        guard: None,
+        lines: lines.clone(),
+    }));
+}
