@@ -20,8 +20,8 @@ const TOP: &[(&str, bool)] = &[
     ("xtask", true),
 ];
 
-/// Where each rule has the scenario that shows it.
-const SCENARIOS: &str = "crates/cli/tests/scenarios";
+/// Where each rule has the scenario that shows it, and where those that only mutants have.
+const SCENARIOS: [&str; 2] = ["crates/cli/tests/scenarios", "crates/cli/tests/mutants"];
 /// Where the rules are.
 const TABLES: &str = "crates/rules/src/";
 /// What the README promises CI runs.
@@ -79,28 +79,33 @@ fn crate_folders(files: &[File]) -> Vec<Finding> {
 /// Checks that each rule has its scenario, and each scenario there its rule.
 fn scenario_for_each_rule(files: &[File]) -> Vec<Finding> {
     let rules = rule_ids(files);
-    let scenarios: BTreeSet<&str> = files
+    let scenarios: Vec<(&str, &str)> = files
         .iter()
-        .filter_map(|file| file.path.strip_prefix(SCENARIOS)?.strip_prefix('/'))
-        .filter_map(|name| name.strip_suffix(".scn"))
-        .filter(|name| !name.contains('/'))
+        .filter_map(|file| Some((file.path.as_str(), scenario_name(&file.path)?)))
         .collect();
     if scenarios.is_empty() {
-        println!("left out: a scenario for each rule ({SCENARIOS} has none)");
+        println!(
+            "left out: a scenario for each rule ({} has none)",
+            SCENARIOS[0]
+        );
         return Vec::new();
     }
     let without = rules
         .iter()
-        .filter(|(_, _, id)| !scenarios.contains(id))
-        .map(|(path, line, id)| at(path, *line, format!("{id} has no {SCENARIOS}/{id}.scn")));
+        .filter(|(_, _, id)| scenarios.iter().all(|(_, name)| name != id))
+        .map(|(path, line, id)| at(path, *line, format!("no {}/{id}.scn", SCENARIOS[0])));
     let without_rule = scenarios
         .iter()
-        .filter(|name| rules.iter().all(|(_, _, id)| id != *name))
-        .map(|name| {
-            let path = format!("{SCENARIOS}/{name}.scn");
-            at(&path, 1, format!("no rule is called {name}"))
-        });
+        .filter(|(_, name)| rules.iter().all(|(_, _, id)| id != name))
+        .map(|(path, name)| at(path, 1, format!("no rule is called {name}")));
     without.chain(without_rule).collect()
+}
+
+/// Returns the name of the rule whose scenario the file is, if it is one.
+fn scenario_name(path: &str) -> Option<&str> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let name = name.strip_suffix(".scn")?;
+    SCENARIOS.contains(&folder).then_some(name)
 }
 
 /// Returns every rule's place and id, as the tables' source spells them.
