@@ -18,7 +18,7 @@ use rules::{PROFILE_NAMES, Profile, Reach, Rule};
 use scenario::Op;
 use scenario::text::{Line, ResultBlock, Scenario};
 
-use witnesses::{Check, Witnesses};
+use witnesses::{Check, Kernel, LISTING, Witnesses};
 
 /// Where the scenarios are.
 const FOLDER: &str = "scenarios";
@@ -33,6 +33,10 @@ const OUT_OF_REACH: &[&str] = &[
     "source-not-a-file",
     "source-shrank",
 ];
+
+/// A kernel of the age for which the rules are that only an old User Mode Linux kernel shows, and
+/// the profile that answers them as it does.
+const OLDER: (&str, &str) = ("5.10", "linux-3.13");
 
 /// A scenario with the name of its rule.
 type Named = (String, Arc<Scenario>);
@@ -49,6 +53,14 @@ fn main() -> ExitCode {
         "every_rule_has_a_scenario_and_every_scenario_a_rule",
         move || every_rule_has_one(&names),
     )];
+    let older = Kernel::held_to(
+        "older user mode linux",
+        OLDER.1,
+        match arguments.list {
+            true => Err(LISTING.to_owned()),
+            false => witnesses::uml(OLDER.0),
+        },
+    );
     for (name, scenario) in &scenarios {
         let title = format!("{name} is as its scenario says");
         for profile in PROFILE_NAMES {
@@ -56,6 +68,9 @@ fn main() -> ExitCode {
         }
         for kernel in [&witnesses.mount, &witnesses.uml] {
             trials.push(kernel.trial(&title, check(scenario)));
+        }
+        if is_shown_by_uml_only(name) {
+            trials.push(older.trial(&title, check(scenario)));
         }
         let title = match OUT_OF_REACH.contains(&name.as_str()) {
             true => format!("{name} decides nothing, as its scenario says"),
@@ -65,6 +80,7 @@ fn main() -> ExitCode {
         trials.push(Trial::test(title, move || check_deciding(&rule, &scenario)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(older);
     witnesses.end();
     conclusion.exit_code()
 }
@@ -75,6 +91,10 @@ fn named() -> Vec<Named> {
         .into_iter()
         .map(|(name, scenario)| (name, Arc::new(scenario)))
         .collect()
+}
+
+fn is_shown_by_uml_only(rule: &str) -> bool {
+    rules::rule(rule).is_some_and(|rule| matches!(rule.reach, Reach::Uml(_)))
 }
 
 fn check(scenario: &Arc<Scenario>) -> Check {

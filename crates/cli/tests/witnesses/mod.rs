@@ -17,8 +17,11 @@ use rules::Profile;
 use scenario::Backend;
 use scenario::text::Scenario;
 
-/// The release of the User Mode Linux kernel that is asked.
+/// The release of the User Mode Linux kernel that plays a profile.
 const UML_RELEASE: &str = "6.1";
+
+/// Why no kernel is there while tests are listed.
+pub(crate) const LISTING: &str = "not looked for while listing";
 
 /// A real kernel that scenarios share, one after the other.
 type Shared = Arc<Mutex<Box<dyn Backend + Send>>>;
@@ -26,7 +29,7 @@ type Shared = Arc<Mutex<Box<dyn Backend + Send>>>;
 /// A kernel that is there with the profile of its release, or why it is not.
 pub(crate) struct Kernel {
     /// What test names call it.
-    pub(crate) title: &'static str,
+    title: &'static str,
     found: Result<(Shared, &'static str), String>,
 }
 
@@ -45,19 +48,20 @@ pub(crate) type Check =
 impl Witnesses {
     /// Looks for kernels, unless tests are only listed.
     pub(crate) fn find(is_listing: bool) -> Witnesses {
-        let look = |find: fn() -> Result<Box<dyn Backend + Send>, String>| match is_listing {
-            true => Err("not looked for while listing".to_owned()),
-            false => find().and_then(profiled),
+        let look = |title, find: fn() -> Result<Box<dyn Backend + Send>, String>| {
+            let found = match is_listing {
+                true => Err(LISTING.to_owned()),
+                false => find().and_then(profiled),
+            };
+            match found {
+                Ok((backend, profile)) => Kernel::held_to(title, profile, Ok(backend)),
+                // The profile of a kernel that is not there does not matter.
+                Err(reason) => Kernel::held_to(title, "", Err(reason)),
+            }
         };
         Witnesses {
-            mount: Kernel {
-                title: "the running kernel",
-                found: look(mount),
-            },
-            uml: Kernel {
-                title: "user mode linux",
-                found: look(uml),
-            },
+            mount: look("the running kernel", mount),
+            uml: look("user mode linux", || uml(UML_RELEASE)),
         }
     }
 
@@ -70,6 +74,16 @@ impl Witnesses {
 }
 
 impl Kernel {
+    /// Returns a kernel that is held to what `profile` answers, whatever its release.
+    pub(crate) fn held_to(
+        title: &'static str,
+        profile: &'static str,
+        found: Result<Box<dyn Backend + Send>, String>,
+    ) -> Kernel {
+        let found = found.map(|backend| (Arc::new(Mutex::new(backend)), profile));
+        Kernel { title, found }
+    }
+
     /// Returns the test `name` on this kernel, ignored with the reason where it cannot run.
     pub(crate) fn trial(&self, name: &str, check: Check) -> Trial {
         let title = self.title;
@@ -163,11 +177,12 @@ fn mount() -> Result<Box<dyn Backend + Send>, String> {
     Ok(Box::new(mount))
 }
 
-fn uml() -> Result<Box<dyn Backend + Send>, String> {
+/// Starts a User Mode Linux kernel of a release, or says why there is none.
+pub(crate) fn uml(release: &str) -> Result<Box<dyn Backend + Send>, String> {
     let started = || {
         let options = UmlOptions {
             agent: env!("CARGO_BIN_EXE_xsame").into(),
-            ..UmlOptions::new(backend_uml::find(Some(UML_RELEASE))?)?
+            ..UmlOptions::new(backend_uml::find(Some(release))?)?
         };
         Uml::start(options)
     };
@@ -176,7 +191,9 @@ fn uml() -> Result<Box<dyn Backend + Send>, String> {
 }
 
 /// Returns a backend with the profile of its release, if there is an exact one.
-fn profiled(backend: Box<dyn Backend + Send>) -> Result<(Shared, &'static str), String> {
+fn profiled(
+    backend: Box<dyn Backend + Send>,
+) -> Result<(Box<dyn Backend + Send>, &'static str), String> {
     let name = backend.name();
     let release = backend.capabilities().release;
     let release = release.ok_or_else(|| format!("{name} does not tell its release"))?;
@@ -185,7 +202,7 @@ fn profiled(backend: Box<dyn Backend + Send>) -> Result<(Shared, &'static str), 
         .iter()
         .find(|known| is_exact && **known == profile.name);
     match known {
-        Some(profile) => Ok((Arc::new(Mutex::new(backend)), profile)),
+        Some(profile) => Ok((backend, profile)),
         None => Err(format!("no profile is that of {name}")),
     }
 }
