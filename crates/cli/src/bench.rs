@@ -10,7 +10,7 @@ mod sides;
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backend_kernel::{ground, same};
 use data::Content;
@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::print;
 use crate::witness::{self, WitnessName};
 use layout::{Case, Layout, Request};
-use ratio::{Measured, Subject, Target};
+use ratio::{Measured, Slices, Subject, Target};
 use sides::{Kernel, Modelled, Timed};
 
 /// What is timed, in the order of the table.
@@ -48,6 +48,8 @@ const SUBJECTS: [Subject; 4] = [
 
 const CASES: [Case; 3] = [Case::Small, Case::Large, Case::Refused];
 
+/// In so many slices a case is timed; what disturbs one of them does not count.
+const NR_SLICES: usize = 10;
 /// Bytes of the literal compare.
 const COMPARE_LEN: usize = 16 << 20;
 /// How often they are compared in one round.
@@ -113,35 +115,51 @@ fn measure(top: &Path, profile: &Profile, nr_rounds: u32) -> Result<[Measured; 4
         let kernel = Kernel::new(top, &layout)?;
         let mut modelled = Modelled::new(profile, &layout)?;
         for (case, measured) in CASES.into_iter().zip(calls.iter_mut()) {
-            let mut sent = (
-                layout.requests(case, modelled.target_fd),
-                layout.requests(case, kernel.target_fd()),
-            );
-            let asked = sent.clone();
-            // Each goes first in every second round.
-            let (by_model, by_kernel) = if round % 2 == 0 {
-                let by_kernel = kernel.time(&mut sent.1);
-                (modelled.time(&mut sent.0), by_kernel)
-            } else {
-                let by_model = modelled.time(&mut sent.0);
-                (by_model, kernel.time(&mut sent.1))
-            };
-            agree(
-                (&asked.0, &sent.0, &by_model),
-                (&asked.1, &sent.1, &by_kernel),
-            )?;
-            let seconds = (
-                by_model.elapsed.as_secs_f64(),
-                by_kernel.elapsed.as_secs_f64(),
-            );
-            measured.push(seconds.1 / seconds.0, asked.0.len(), seconds);
+            let slices = time_case(case, &layout, &mut modelled, &kernel, round)?;
+            measured.push(slices.ratio(), slices.seconds());
         }
         modelled.check()?;
-        let (described, plain) = time_compares(&contents)?;
-        let seconds = (described.as_secs_f64(), plain.as_secs_f64());
-        compares.push(seconds.0 / seconds.1, NR_COMPARES, seconds);
+        let slices = time_compares(&contents)?;
+        // Here less is better: the time of the described compare over that of memcmp.
+        compares.push(slices.ratio().recip(), slices.seconds());
     }
     Ok(measured)
+}
+
+/// Times one case on both sides, in slices that take turns.
+fn time_case(
+    case: Case,
+    layout: &Layout,
+    modelled: &mut Modelled,
+    kernel: &Kernel,
+    round: u32,
+) -> Result<Slices, Report> {
+    let mut sent = (
+        layout.requests(case, modelled.target_fd),
+        layout.requests(case, kernel.target_fd()),
+    );
+    let asked = sent.clone();
+    let slice_len = asked.0.len() / NR_SLICES;
+    let mut slices = Slices::default();
+    let chunks = sent.0.chunks_mut(slice_len);
+    for (slice_idx, (to_model, to_kernel)) in chunks.zip(sent.1.chunks_mut(slice_len)).enumerate() {
+        // Each goes first in every second round.
+        let (by_model, by_kernel) = if round.is_multiple_of(2) {
+            let by_kernel = kernel.time(to_kernel);
+            (modelled.time(to_model), by_kernel)
+        } else {
+            let by_model = modelled.time(to_model);
+            (by_model, kernel.time(to_kernel))
+        };
+        let start = slice_idx * slice_len;
+        let end = start + to_model.len();
+        agree(
+            (&asked.0[start..end], to_model, &by_model),
+            (&asked.1[start..end], to_kernel, &by_kernel),
+        )?;
+        slices.push(to_model.len(), (by_model.elapsed, by_kernel.elapsed));
+    }
+    Ok(slices)
 }
 
 /// Fails where the replies of model and kernel differ.
@@ -167,22 +185,22 @@ fn agree(
 }
 
 /// Compares two literal contents, and the same bytes with memcmp, in turns.
-fn time_compares(contents: &[Content; 2]) -> Result<(Duration, Duration), Report> {
+fn time_compares(contents: &[Content; 2]) -> Result<Slices, Report> {
     let [one, two] = contents;
     let (one_bytes, two_bytes) = (bytes_of(one)?, bytes_of(two)?);
-    let (mut described, mut plain) = (Duration::ZERO, Duration::ZERO);
+    let mut slices = Slices::default();
     for _ in 0..NR_COMPARES {
         let start = Instant::now();
         let is_same = black_box(one_bytes) == black_box(two_bytes);
-        plain += start.elapsed();
+        let plain = start.elapsed();
         let start = Instant::now();
         let difference = black_box(one).first_difference(0, black_box(two), 0, one.len());
-        described += start.elapsed();
+        slices.push(1, (start.elapsed(), plain));
         if !is_same || difference.is_some() {
             return Err(miette!("equal bytes do not compare equal"));
         }
     }
-    Ok((described, plain))
+    Ok(slices)
 }
 
 fn bytes_of(content: &Content) -> Result<&[u8], Report> {

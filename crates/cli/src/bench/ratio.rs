@@ -1,6 +1,6 @@
 //! What rounds come to: [`Measured`], a ratio for each thing timed, and its [`Target`].
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a ratio must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +19,17 @@ pub(crate) struct Subject {
 }
 
 /// Its rounds.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
     /// The ratio of each round.
     pub(crate) ratios: Vec<f64>,
     /// Calls per second of the model and of what it is held against, by round.
     pub(crate) rates: Vec<(f64, f64)>,
 }
+
+/// The slices of one round: seconds of a call, the model's first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slices(Vec<(f64, f64)>);
 
 impl Target {
     pub(crate) fn is_met_by(self, ratio: f64) -> bool {
@@ -46,12 +50,10 @@ impl std::fmt::Display for Target {
 }
 
 impl Measured {
-    /// Adds a round: how many calls took how many seconds, model first.
-    pub(crate) fn push(&mut self, ratio: f64, nr_calls: usize, seconds: (f64, f64)) {
-        let nr_calls = nr_calls as f64;
+    /// Adds a round: its ratio, and the seconds of a call, the model's first.
+    pub(crate) fn push(&mut self, ratio: f64, seconds: (f64, f64)) {
         self.ratios.push(ratio);
-        self.rates
-            .push((nr_calls / seconds.0, nr_calls / seconds.1));
+        self.rates.push((seconds.0.recip(), seconds.1.recip()));
     }
 
     pub(crate) fn ratio(&self) -> f64 {
@@ -71,6 +73,27 @@ impl Measured {
         let one = median(self.rates.iter().map(|rates| rates.0));
         let two = median(self.rates.iter().map(|rates| rates.1));
         (one, two)
+    }
+}
+
+impl Slices {
+    /// Adds a slice of `nr_calls` calls: how long both took, the model first.
+    pub(crate) fn push(&mut self, nr_calls: usize, (one, two): (Duration, Duration)) {
+        let per_call = |elapsed: Duration| elapsed.as_secs_f64() / nr_calls as f64;
+        self.0.push((per_call(one), per_call(two)));
+    }
+
+    /// Returns the median seconds of a call, the model's first.
+    pub(crate) fn seconds(&self) -> (f64, f64) {
+        let one = median(self.0.iter().map(|seconds| seconds.0));
+        let two = median(self.0.iter().map(|seconds| seconds.1));
+        (one, two)
+    }
+
+    /// Returns how many calls of the model there are for one of the other.
+    pub(crate) fn ratio(&self) -> f64 {
+        let (one, two) = self.seconds();
+        two / one
     }
 }
 
