@@ -80,6 +80,7 @@ impl FsState {
 
 /// Appends a piece, merged with the last one if it continues it.
 fn push(piece: MapPiece, map: &mut Vec<MapPiece>) {
+    debug_assert!(piece.len > 0, "a piece of a map has a length");
     if let Some(last) = map.last_mut() {
         let continues = last.offset + last.len == piece.offset
             && last.bytenr.map(|bytenr| bytenr + last.len) == piece.bytenr
