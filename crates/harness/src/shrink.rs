@@ -1,12 +1,17 @@
 //! The smallest list of operations on which two witnesses still disagree in the same way:
 //! [`shrink`].
 //!
-//! Operations are total, so any part of a list is a list that can be run. First whole operations
-//! go, in halving portions, then what is left is made simpler, see `simpler.rs`.
+//! Operations are total, so any part of a list is a list that can be run. First whole files and
+//! whole operations go, in halving portions, then what is left is made simpler: all of it at once,
+//! see `lists.rs` and `cuts.rs`, and one operation after another, see `simpler.rs`. No list is run
+//! twice, so it ends. It does not know what any operation means to a witness.
 
+mod cuts;
+mod lists;
 mod simpler;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use scenario::{Backend, BackendError, Geometry, Name, Op};
@@ -20,6 +25,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How often the original operations are run until they show the difference again.
 const NR_REPEATS_MAX: u32 = 8;
+
+/// The longest list of which any two operations are left out.
+const NR_OPS_IN_PAIRS: usize = 20;
 
 /// When to be content.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +83,7 @@ pub fn shrink(
         repeats: false,
         tries: 0,
         tries_max: limits.tries,
+        known: HashSet::new(),
         deadline: Instant::now() + limits.time,
     };
     let stopped_by = shrinker.run(&divergence.ops).err();
@@ -95,20 +104,24 @@ struct Shrinker<'a> {
     repeats: bool,
     tries: u32,
     tries_max: u32,
+    /// Hashes of the lists that were run.
+    known: HashSet<u64>,
     deadline: Instant,
 }
 
 impl Shrinker<'_> {
     fn run(&mut self, ops: &[Op]) -> Result<(), BackendError> {
         while !self.repeats && self.tries < NR_REPEATS_MAX && self.may_go_on() {
-            self.repeats = self.attempt(ops.to_vec())?;
+            self.repeats = self.run_list(ops.to_vec())?;
         }
-        if self.repeats {
-            self.keep_related()?;
-            self.delete()?;
-            // Simpler operations often make others superfluous.
-            while self.simplify()? && self.delete()? {}
+        if !self.repeats {
+            return Ok(());
         }
+        self.keep_related()?;
+        self.delete_files()?;
+        self.delete()?;
+        // What is simpler often makes other operations superfluous, and the other way round.
+        while self.simplify()? || self.delete()? || self.delete_pairs()? {}
         Ok(())
     }
 
@@ -117,8 +130,20 @@ impl Shrinker<'_> {
         self.tries < self.tries_max && Instant::now() < self.deadline
     }
 
-    /// Runs a candidate; keeps it as the best one if it shows the difference.
-    fn attempt(&mut self, mut ops: Vec<Op>) -> Result<bool, BackendError> {
+    /// Runs a candidate that was not run before; keeps it as the best one if it shows the
+    /// difference.
+    fn attempt(&mut self, ops: Vec<Op>) -> Result<bool, BackendError> {
+        let mut hasher = DefaultHasher::new();
+        for op in &ops {
+            op.to_string().hash(&mut hasher);
+        }
+        if !self.may_go_on() || !self.known.insert(hasher.finish()) {
+            return Ok(false);
+        }
+        self.run_list(ops)
+    }
+
+    fn run_list(&mut self, mut ops: Vec<Op>) -> Result<bool, BackendError> {
         self.tries += 1;
         let mut duel = self.witnesses.reset(self.geometry, PATIENCE)?;
         let mut nr_done = 0;
@@ -177,6 +202,21 @@ impl Shrinker<'_> {
         Ok(())
     }
 
+    /// Leaves out one file after another with all operations on it, most mentioned first.
+    fn delete_files(&mut self) -> Result<(), BackendError> {
+        let mut mentions: BTreeMap<Name, usize> = BTreeMap::new();
+        for name in self.best.ops.iter().flat_map(Op::names) {
+            *mentions.entry(name.clone()).or_default() += 1;
+        }
+        let mut names: Vec<(Name, usize)> = mentions.into_iter().collect();
+        names.sort_by_key(|(_, nr_mentions)| std::cmp::Reverse(*nr_mentions));
+        for (name, _) in names {
+            let kept = lists::without_file(&self.best.ops, &name);
+            self.attempt(kept)?;
+        }
+        Ok(())
+    }
+
     /// Deletes operations in portions of halving size. Returns whether any went.
     fn delete(&mut self) -> Result<bool, BackendError> {
         let nr_before = self.best.ops.len();
@@ -206,31 +246,59 @@ impl Shrinker<'_> {
         Ok(self.best.ops.len() < nr_before)
     }
 
-    /// Makes operations simpler until none can be. Returns whether any became so.
-    fn simplify(&mut self) -> Result<bool, BackendError> {
-        let mut has_simplified = false;
-        for ops in simpler::lists(&self.best.ops) {
-            if self.may_go_on() {
-                has_simplified |= self.attempt(ops)?;
+    /// Deletes any two operations of a short list. Returns whether any went.
+    fn delete_pairs(&mut self) -> Result<bool, BackendError> {
+        let nr_ops = self.best.ops.len();
+        if NR_OPS_IN_PAIRS < nr_ops {
+            return Ok(false);
+        }
+        for second in (1..nr_ops).rev() {
+            for first in (0..second).rev() {
+                let mut ops = self.best.ops.clone();
+                ops.remove(second);
+                ops.remove(first);
+                if self.attempt(ops)? {
+                    return Ok(true);
+                }
             }
         }
-        let mut idx = 0;
-        while idx < self.best.ops.len() && self.may_go_on() {
-            if self.simplify_at(idx)? {
+        Ok(false)
+    }
+
+    /// Makes the list and its operations simpler until nothing can be. Returns whether anything
+    /// became so.
+    fn simplify(&mut self) -> Result<bool, BackendError> {
+        let mut has_simplified = false;
+        while self.simplify_list()? {
+            has_simplified = true;
+        }
+        // From the end on: what the last operations need decides what the others may lack.
+        let mut idx = self.best.ops.len();
+        while 0 < idx {
+            if self.simplify_at(idx - 1)? {
                 has_simplified = true;
+                // The candidate may have ended early.
+                idx = idx.min(self.best.ops.len());
             } else {
-                idx += 1;
+                idx -= 1;
             }
         }
         Ok(has_simplified)
     }
 
+    /// Makes the whole list one degree simpler. Returns whether that was possible.
+    fn simplify_list(&mut self) -> Result<bool, BackendError> {
+        for ops in lists::lists(&self.best.ops) {
+            if self.attempt(ops)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Makes one operation one degree simpler. Returns whether that was possible.
     fn simplify_at(&mut self, idx: usize) -> Result<bool, BackendError> {
         for op in simpler::ops(&self.best.ops[idx]) {
-            if !self.may_go_on() {
-                break;
-            }
             let mut ops = self.best.ops.clone();
             ops[idx] = op;
             if self.attempt(ops)? {

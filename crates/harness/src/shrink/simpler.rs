@@ -1,81 +1,15 @@
-//! Simpler operations in the place of one, and simpler lists in the place of a list.
+//! Simpler operations in the place of one: [`ops`]. Other operations stay as they are.
 //!
 //! Every candidate is smaller in some sense that cannot shrink for ever: fewer elements, smaller
 //! or rounder numbers, plainer bytes, fewer adornments.
 
-use std::collections::BTreeMap;
-
 use data::{Content, Fill};
 use scenario::{Access, CallMemory, Caller, CloneCall, DedupeCall, Fd, Mount, Op};
 
-const BLOCK: u64 = 4096;
-/// The bytes that patterns become.
-const LETTERS: std::ops::Range<u8> = 0x61..0x7b;
-
-/// Returns candidates for the whole list, the simplest first.
-pub(super) fn lists(ops: &[Op]) -> Vec<Vec<Op>> {
-    let contents = |change: &mut dyn FnMut(&Content) -> Content| -> Vec<Op> {
-        let change_op = |op: &Op| match op {
-            Op::Write {
-                name,
-                offset,
-                content,
-            } => Op::Write {
-                name: name.clone(),
-                offset: *offset,
-                content: change(content),
-            },
-            op => op.clone(),
-        };
-        ops.iter().map(change_op).collect()
-    };
-    let one_byte = contents(&mut |content| Content::byte(LETTERS.start, content.len()));
-    let mut letters = Letters::default();
-    let byte_each = contents(&mut |content| letters.spell(content));
-    let mut candidates = vec![one_byte, byte_each];
-    candidates.retain(|candidate| !is_plain(ops) && candidate != ops);
-    candidates
-}
-
-/// Returns whether all written bytes are bytes repeated already.
-fn is_plain(ops: &[Op]) -> bool {
-    let is_plain = |content: &Content| {
-        let mut fills = content.runs().iter().map(|run| run.fill());
-        content.runs().len() <= 1 && fills.all(|fill| matches!(fill, Fill::Byte(_)))
-    };
-    ops.iter().all(|op| match op {
-        Op::Write { content, .. } => is_plain(content),
-        _ => true,
-    })
-}
-
-/// Which letter stands for which bytes.
-#[derive(Default)]
-struct Letters {
-    of: BTreeMap<String, u8>,
-}
-
-impl Letters {
-    /// Returns a content with the same cuts in which equal runs are equal letters.
-    fn spell(&mut self, content: &Content) -> Content {
-        let mut spelled = Content::new();
-        for run in content.runs() {
-            let key = match run.fill() {
-                Fill::Byte(byte) => format!("byte {byte}"),
-                Fill::Pattern { seed, at } => format!("seed {seed} {at}"),
-                Fill::Literal { .. } => format!("{:?}", run.as_literal()),
-            };
-            let nr_known = u8::try_from(self.of.len()).unwrap_or(u8::MAX);
-            let nr_letters = LETTERS.end - LETTERS.start;
-            let letter = *self
-                .of
-                .entry(key)
-                .or_insert(LETTERS.start + nr_known % nr_letters);
-            spelled.append(Content::byte(letter, run.len()));
-        }
-        spelled
-    }
-}
+/// Length of a block in bytes.
+pub(super) const BLOCK: u64 = 4096;
+/// The plainest byte that is none of a hole's.
+pub(super) const FIRST_LETTER: u8 = 0x61;
 
 /// Returns candidates for one operation, the simplest first.
 pub(super) fn ops(op: &Op) -> Vec<Op> {
@@ -141,10 +75,19 @@ fn writes(offset: u64, content: &Content) -> Vec<(u64, Content)> {
             candidates.push((offset, content.slice(0..len)));
         }
     }
+    if !is_plain(content) {
+        candidates.push((offset, Content::byte(FIRST_LETTER, content.len())));
+    }
     for offset in smaller(offset) {
         candidates.push((offset, content.clone()));
     }
     candidates
+}
+
+/// Returns whether the bytes are one byte repeated.
+fn is_plain(content: &Content) -> bool {
+    let mut fills = content.runs().iter().map(|run| run.fill());
+    content.runs().len() <= 1 && fills.all(|fill| matches!(fill, Fill::Byte(_)))
 }
 
 fn ranges(offset: u64, len: u64) -> Vec<(u64, u64)> {
@@ -258,14 +201,17 @@ fn plainer(fd: &Fd) -> Vec<Fd> {
     candidates
 }
 
-/// Returns numbers of bytes that are simpler than this: 0, a block, half, whole blocks.
+/// Returns numbers of bytes that are simpler than this: 0, a block, whole blocks, the smallest
+/// first and the distances halving, so that any number is reached in few steps.
 fn smaller(number: u64) -> Vec<u64> {
     let aligned = number - number % BLOCK;
-    let half = number / 2;
-    let mut candidates = vec![0, BLOCK, half - half % BLOCK, aligned];
-    if BLOCK < aligned {
-        candidates.push(aligned - BLOCK);
+    let mut candidates = vec![0, BLOCK];
+    let mut distance = aligned / 2;
+    while BLOCK <= distance {
+        candidates.push(aligned - (distance - distance % BLOCK));
+        distance /= 2;
     }
+    candidates.push(aligned);
     candidates.retain(|candidate| *candidate < number);
     candidates.dedup();
     candidates
