@@ -201,6 +201,29 @@ mod tests {
     }
 
     #[test]
+    fn a_duration_is_its_number_times_its_unit_or_refused() {
+        fn holds(number: u64) -> bool {
+            [("", 1), ("s", 1), ("m", 60), ("h", 3600)]
+                .into_iter()
+                .all(|(unit, factor)| {
+                    let seconds = number.checked_mul(factor).map(Duration::from_secs);
+                    parse_duration(&format!("{number}{unit}")).ok() == seconds
+                })
+        }
+        quickcheck::quickcheck(holds as fn(u64) -> bool);
+    }
+
+    #[test]
+    fn no_text_makes_parsing_of_numbers_panic() {
+        fn holds(text: String) -> bool {
+            let named =
+                |why: Option<String>| why.is_none_or(|why| why.contains(&format!("{text:?}")));
+            named(parse_duration(&text).err()) && named(parse_size(&text).err())
+        }
+        quickcheck::quickcheck(holds as fn(String) -> bool);
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();

@@ -82,7 +82,15 @@ pub(crate) fn open(
         WitnessName::Uml(wanted) => uml(wanted.as_deref()),
         WitnessName::Reference => Ok(Box::new(Reference::new())),
     };
-    let backend = backend.map_err(report)?;
+    let backend = backend.map_err(|error| match (name, error) {
+        (WitnessName::Uml(Some(kernel)), BackendError::Channel(text)) => miette!(
+            help = "name another User Mode Linux kernel with uml=VERSION or uml=PATH, or leave it \
+                    out to have one chosen",
+            "{kernel} does not run as a User Mode Linux kernel: {}",
+            text.trim_end()
+        ),
+        (_, error) => report(error),
+    })?;
     Ok(Witness {
         backend,
         remarks: Vec::new(),

@@ -124,6 +124,10 @@ fn what_is_not_there_is_named_with_a_remedy() {
         "diff --backend uml=/nowhere/linux",
         &["/nowhere/linux", "user-mode-linux"],
     );
+    check(
+        "diff --backend uml=/bin/true",
+        &["/bin/true", "User Mode Linux", "uml=VERSION"],
+    );
     check("diff --backend mount=/nowhere", &["/nowhere", "btrfs"]);
     check("diff --backend mount=/proc", &["/proc", "btrfs"]);
     check("diff --backend floppy", &["floppy", "reference"]);

@@ -84,4 +84,5 @@ fn rules_and_mutants_are_explained() {
         listed.contains("overlap: ") && listed.contains("canary (mutant): "),
         "{listed}"
     );
+    insta::assert_snapshot!("all_rules_and_mutants", listed);
 }
