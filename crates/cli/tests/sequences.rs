@@ -237,25 +237,6 @@ impl<W: Shows> ReferenceStateMachine for Expected<W> {
         proptest_ops::op().prop_map(Step).boxed()
     }
 
-    /// Leaves out what the model is known to answer otherwise than kernels do: a kernel writes the
-    /// source of a snapshot back before it finds the new name taken, and an append-only file may
-    /// grow by `fallocate(2)`.
-    fn preconditions(state: &State, Step(op): &Step) -> bool {
-        let fs = state.model.machine().fs();
-        match op {
-            Op::Snapshot { target, .. } => fs.lookup(target.as_str()).is_err(),
-            Op::Fallocate {
-                name,
-                keeps_size: false,
-                ..
-            } => {
-                let inode = fs.lookup(name.as_str());
-                !inode.is_ok_and(|id| fs.inode(id).is_append())
-            }
-            _ => true,
-        }
-    }
-
     fn apply(state: State, Step(op): &Step) -> State {
         state.after(op.clone())
     }

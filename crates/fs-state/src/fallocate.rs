@@ -17,7 +17,7 @@ impl FsState {
         len: u64,
         keeps_size: bool,
     ) -> Result<(), Errno> {
-        self.check_fallocate(id, offset, len, !keeps_size)?;
+        self.check_fallocate(id, offset, len, false)?;
         let (alloc_start, alloc_end) = (align_down(offset), align_up(offset + len));
         let size = self.inode(id).size;
         self.file_modified(id);

@@ -74,15 +74,17 @@ impl FsState {
         is_readonly: bool,
     ) -> Result<InodeId, Errno> {
         let source_top = self.lookup(source)?;
-        let (parent, name) = self.parent_of(target)?;
+        self.lookup(target.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
         let source_root = self.inode(source_top).root;
         if self.roots[source_root.0 as usize].top != source_top {
             return Err(Errno::EINVAL);
         }
         let mut dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
         dirty.retain(|&id| self.inode(id).root == source_root);
+        // The source is written back before anybody looks whether the new name is taken.
         self.flush_all(&dirty);
         self.evict_orphans();
+        let (parent, name) = self.parent_of(target)?;
         self.roots[source_root.0 as usize].last_snapshot = self.transid;
         let root = self.copy_root(source_root, is_readonly);
         let top = self.roots[root.0 as usize].top;
