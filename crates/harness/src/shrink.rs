@@ -265,48 +265,49 @@ impl Shrinker<'_> {
         Ok(false)
     }
 
-    /// Makes the list and its operations simpler until nothing can be. Returns whether anything
-    /// became so.
+    /// Makes the list and its operations simpler. Returns whether anything became so.
     fn simplify(&mut self) -> Result<bool, BackendError> {
-        let mut has_simplified = false;
-        while self.simplify_list()? {
-            has_simplified = true;
-        }
+        let mut has_simplified = self.try_each(&lists::lists)?;
         // From the end on: what the last operations need decides what the others may lack.
-        let mut idx = self.best.ops.len();
-        while 0 < idx {
-            if self.simplify_at(idx - 1)? {
-                has_simplified = true;
-                // The candidate may have ended early.
-                idx = idx.min(self.best.ops.len());
-            } else {
-                idx -= 1;
-            }
+        for idx in (0..self.best.ops.len()).rev() {
+            has_simplified |= self.try_each(&|ops| with_simpler(ops, idx))?;
         }
         Ok(has_simplified)
     }
 
-    /// Makes the whole list one degree simpler. Returns whether that was possible.
-    fn simplify_list(&mut self) -> Result<bool, BackendError> {
-        for ops in lists::lists(&self.best.ops) {
-            if self.attempt(ops)? {
-                return Ok(true);
+    /// Runs the candidates for the best list in order. After each that shows the difference the
+    /// candidates are those for the new best list; those before it failed a moment ago and wait
+    /// for the next round. Returns whether any showed the difference.
+    fn try_each(&mut self, candidates_for: &CandidatesFor<'_>) -> Result<bool, BackendError> {
+        let mut candidates = candidates_for(&self.best.ops);
+        let mut has_simplified = false;
+        let mut nth = 0;
+        while nth < candidates.len() && self.may_go_on() {
+            if self.attempt(std::mem::take(&mut candidates[nth]))? {
+                has_simplified = true;
+                candidates = candidates_for(&self.best.ops);
+            } else {
+                nth += 1;
             }
         }
-        Ok(false)
+        Ok(has_simplified)
     }
+}
 
-    /// Makes one operation one degree simpler. Returns whether that was possible.
-    fn simplify_at(&mut self, idx: usize) -> Result<bool, BackendError> {
-        for op in simpler::ops(&self.best.ops[idx]) {
-            let mut ops = self.best.ops.clone();
-            ops[idx] = op;
-            if self.attempt(ops)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+/// Returns the lists that may take the place of a list.
+type CandidatesFor<'a> = dyn Fn(&[Op]) -> Vec<Vec<Op>> + 'a;
+
+/// Returns lists in which one operation is simpler; none if there is no such operation.
+fn with_simpler(ops: &[Op], idx: usize) -> Vec<Vec<Op>> {
+    let Some(op) = ops.get(idx) else {
+        return Vec::new();
+    };
+    let with = |op| {
+        let mut candidate = ops.to_vec();
+        candidate[idx] = op;
+        candidate
+    };
+    simpler::ops(op).into_iter().map(with).collect()
 }
 
 /// Returns the operations that mention a related name, or none; names that a related operation

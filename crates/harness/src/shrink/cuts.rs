@@ -93,13 +93,13 @@ fn shorter_dedupes(ops: &[Op], idx: usize, call: &DedupeCall) -> Vec<Vec<Op>> {
     // At least one block stays, or the partial one.
     let nr_most = if rest == 0 { nr_whole - 1 } else { nr_whole };
     let mut candidates = Vec::new();
-    for nr_cut in [nr_most, nr_most.div_ceil(2), 1.min(nr_most)] {
+    let mut nr_cut = nr_most;
+    while 0 < nr_cut {
         for first in [0, nr_whole - nr_cut] {
             let (skip, len) = (first * BLOCK, nr_cut * BLOCK);
-            if 0 < len {
-                candidates.extend(shorter_dedupe(ops, idx, call, skip, len));
-            }
+            candidates.extend(shorter_dedupe(ops, idx, call, skip, len));
         }
+        nr_cut /= 2;
     }
     candidates.dedup();
     candidates

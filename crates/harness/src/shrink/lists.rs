@@ -17,12 +17,10 @@ const NR_LETTERS: usize = 150;
 /// Returns candidates for the whole list, the simplest first.
 pub(super) fn lists(ops: &[Op]) -> Vec<Vec<Op>> {
     let mut candidates = Vec::new();
-    if ops.iter().any(has_rich_content) {
-        let one_letter = |content: &Content| Some(Content::byte(FIRST_LETTER, content.len()));
-        candidates.extend(with_contents(ops, one_letter));
-        let mut letters = Letters::default();
-        candidates.extend(with_contents(ops, |content| letters.spell(content)));
-    }
+    let one_letter = |content: &Content| Some(Content::byte(FIRST_LETTER, content.len()));
+    candidates.extend(with_contents(ops, one_letter));
+    let mut letters = Letters::default();
+    candidates.extend(with_contents(ops, |content| letters.spell(content)));
     if ops.len() <= NR_OPS_MAX {
         candidates.extend(merged(ops));
         candidates.extend(cuts::lists(ops));
@@ -49,17 +47,6 @@ fn with_contents(
         op => Some(op.clone()),
     };
     ops.iter().map(change_op).collect()
-}
-
-/// Returns whether an operation writes anything but bytes repeated.
-fn has_rich_content(op: &Op) -> bool {
-    match op {
-        Op::Write { content, .. } => content
-            .runs()
-            .iter()
-            .any(|run| !matches!(run.fill(), Fill::Byte(_))),
-        _ => false,
-    }
 }
 
 /// What a letter stands for: bytes that are never cut apart.
