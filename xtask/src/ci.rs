@@ -24,7 +24,11 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "fmt",
         title: "formatting",
-        run: || whole(finish(&mut cargo(&["fmt", "--all", "--check"]))),
+        run: || {
+            finish(&mut cargo(&["fmt", "--all", "--check"]))?;
+            let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+            whole(finish(&mut cargo(&fuzz)))
+        },
     },
     Stage {
         name: "clippy",
