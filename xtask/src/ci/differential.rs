@@ -21,20 +21,28 @@ pub(super) fn run() -> Result<LeftOut, String> {
     let folder = Folder::new(&xsame)?;
     let mut left_out = LeftOut::new();
 
+    let mut failed = Vec::new();
+    let mut compare = |xsame, backend, steps, seed| {
+        failed.extend(diff(xsame, &folder.0, backend, steps, seed).err());
+    };
+
     match mount_lacks() {
         None => {
             for seed in SEEDS {
-                diff(Command::new(&xsame), &folder.0, "mount", 5000, seed)?;
+                compare(Command::new(&xsame), "mount", 5000, seed);
             }
         }
         Some(reason) => left_out.push(format!("mount ({reason})")),
     }
     match find("linux.uml") {
-        Some(_) => diff(folder.unprivileged()?, &folder.0, "uml", 2000, 1)?,
+        Some(_) => compare(folder.unprivileged()?, "uml", 2000, 1),
         None => left_out.push("uml (install the Debian package user-mode-linux)".to_owned()),
     }
-    diff(Command::new(&xsame), &folder.0, "reference", 5000, 1)?;
-    Ok(left_out)
+    compare(Command::new(&xsame), "reference", 5000, 1);
+    match failed.is_empty() {
+        true => Ok(left_out),
+        false => Err(failed.join("; ")),
+    }
 }
 
 /// Runs one comparison. Files that show a divergence go to `out`.
