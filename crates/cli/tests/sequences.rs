@@ -327,7 +327,8 @@ fn or_fail<T, E: fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| fail(error.to_string()))
 }
 
-/// Ends a sequence. Proptest catches it; the panic hook is left out, for shrinking comes here often.
+/// Ends a sequence. Proptest catches it; the panic hook is left out, for shrinking comes here
+/// often.
 fn fail(why: String) -> ! {
     panic::resume_unwind(Box::new(why))
 }
