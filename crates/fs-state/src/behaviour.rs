@@ -10,6 +10,9 @@ pub struct Behaviour {
     /// Whether NOCOW writeback that met a gap between items overlooks the item behind the gap, and
     /// with it every later one of the range: all of it is COWed. (6.1 does, 6.18 does not.)
     pub cows_behind_gap: bool,
+    /// Whether the map of a file shows an ordered extent that is under way, the dirty range behind
+    /// it and the hole between them as one. (6.1 does, 6.18 does not.)
+    pub joins_ordered: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -23,6 +26,7 @@ impl Behaviour {
     pub const LATEST: Behaviour = Behaviour {
         inlines_nocow: false,
         cows_behind_gap: false,
+        joins_ordered: false,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

@@ -1,5 +1,6 @@
 //! `FIEMAP` without a sync: items as they are, delalloc shown where no written item lies.
 
+use crate::inode::Unwritten;
 use crate::{BLOCK, FileExtent, FsState, InodeId, SliceKind, align_up};
 
 /// A piece of a file's map. Offsets and lengths are bytes, block multiples.
@@ -21,6 +22,32 @@ pub struct MapPiece {
     pub is_inline: bool,
 }
 
+/// What is shown as delalloc where no written item lies.
+#[derive(Clone, Copy)]
+struct Delalloc<'a> {
+    ranges: &'a [Unwritten],
+    joins_ordered: bool,
+}
+
+impl<'a> Delalloc<'a> {
+    /// Returns the ranges within `start..end`, in file order.
+    fn within(self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + 'a {
+        let first = self.ranges.partition_point(|range| range.end <= start);
+        let mut ranges = self.ranges[first..]
+            .iter()
+            .take_while(move |range| range.start < end);
+        std::iter::from_fn(move || {
+            let first = ranges.next()?;
+            let mut last = first;
+            if self.joins_ordered && first.is_ordered {
+                let next_dirty = ranges.clone().position(|range| !range.is_ordered);
+                last = next_dirty.and_then(|idx| ranges.nth(idx)).unwrap_or(first);
+            }
+            Some((first.start.max(start), last.end.min(end)))
+        })
+    }
+}
+
 impl FsState {
     /// Returns the map of a file in file order, holes left out.
     ///
@@ -28,11 +55,14 @@ impl FsState {
     pub fn fiemap(&mut self, id: InodeId) -> Vec<MapPiece> {
         self.walk_for_fiemap(id);
         let inode = self.inode(id);
-        let unwritten = inode.unwritten_ranges();
+        let unwritten = Delalloc {
+            ranges: &inode.unwritten_ranges(),
+            joins_ordered: self.behaviour.joins_ordered,
+        };
         let mut map = Vec::new();
         let mut at = 0;
         for (&key, item) in &inode.items {
-            push_delalloc(&unwritten, at, key, &mut map);
+            push_delalloc(unwritten, at, key, &mut map);
             at = align_up(item.end(key));
             match item {
                 FileExtent::Inline(_) => map.push(MapPiece {
@@ -56,14 +86,14 @@ impl FsState {
                         is_inline: false,
                     };
                     if piece.is_unwritten {
-                        push_prealloc(&unwritten, piece, &mut map);
+                        push_prealloc(unwritten, piece, &mut map);
                     } else {
                         push(piece, &mut map);
                     }
                 }
             }
         }
-        push_delalloc(&unwritten, at, u64::MAX, &mut map);
+        push_delalloc(unwritten, at, u64::MAX, &mut map);
         map
     }
 }
@@ -97,8 +127,8 @@ fn push(piece: MapPiece, map: &mut Vec<MapPiece>) {
 }
 
 /// Appends the dirty ranges of a hole.
-fn push_delalloc(unwritten: &[(u64, u64)], start: u64, end: u64, map: &mut Vec<MapPiece>) {
-    for (from, to) in dirty_within(unwritten, start, end) {
+fn push_delalloc(unwritten: Delalloc<'_>, start: u64, end: u64, map: &mut Vec<MapPiece>) {
+    for (from, to) in unwritten.within(start, end) {
         push(
             MapPiece {
                 offset: from,
@@ -115,7 +145,7 @@ fn push_delalloc(unwritten: &[(u64, u64)], start: u64, end: u64, map: &mut Vec<M
 }
 
 /// Appends a preallocated piece with the dirty ranges over it shown as delalloc.
-fn push_prealloc(unwritten: &[(u64, u64)], piece: MapPiece, map: &mut Vec<MapPiece>) {
+fn push_prealloc(unwritten: Delalloc<'_>, piece: MapPiece, map: &mut Vec<MapPiece>) {
     let end = piece.offset + piece.len;
     let bytenr = piece.bytenr.unwrap_or_default();
     let part = |from: u64, to: u64| MapPiece {
@@ -125,7 +155,7 @@ fn push_prealloc(unwritten: &[(u64, u64)], piece: MapPiece, map: &mut Vec<MapPie
         ..piece
     };
     let mut at = piece.offset;
-    for (from, to) in dirty_within(unwritten, piece.offset, end) {
+    for (from, to) in unwritten.within(piece.offset, end) {
         if from > at {
             push(part(at, from), map);
         }
@@ -135,16 +165,4 @@ fn push_prealloc(unwritten: &[(u64, u64)], piece: MapPiece, map: &mut Vec<MapPie
     if at < end {
         push(part(at, end), map);
     }
-}
-
-fn dirty_within(
-    unwritten: &[(u64, u64)],
-    start: u64,
-    end: u64,
-) -> impl Iterator<Item = (u64, u64)> {
-    let first = unwritten.partition_point(|(from, len)| from + len <= start);
-    unwritten[first..]
-        .iter()
-        .map(move |&(from, len)| (from.max(start), (from + len).min(end)))
-        .take_while(|(from, to)| from < to)
 }

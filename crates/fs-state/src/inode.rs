@@ -91,6 +91,14 @@ pub struct Inode {
     pub(crate) digest: Option<Digest>,
 }
 
+/// A range whose bytes no item has yet: dirty pages, or an ordered extent that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) is_ordered: bool,
+}
+
 impl Inode {
     pub(crate) fn new(root: RootId, ino: u64, kind: Kind, mode: u16, stamp: u64) -> Inode {
         Inode {
@@ -176,13 +184,17 @@ impl Inode {
 
     /// Returns the ranges that are dirty or on their way to disk, in file order as (offset, length)
     /// in bytes; touching ones are told apart.
-    pub(crate) fn unwritten_ranges(&self) -> Vec<(u64, u64)> {
-        let ordered = self
-            .ordered
-            .iter()
-            .map(|(&start, ordered)| (start, ordered.content.len()));
-        let mut ranges: Vec<_> = self.dirty_ranges().chain(ordered).collect();
-        ranges.sort_unstable();
+    pub(crate) fn unwritten_ranges(&self) -> Vec<Unwritten> {
+        let range = |start, len, is_ordered| Unwritten {
+            start,
+            end: start + len,
+            is_ordered,
+        };
+        let dirty = self.dirty_ranges();
+        let mut ranges: Vec<_> = dirty.map(|(start, len)| range(start, len, false)).collect();
+        let ordered = self.ordered.iter();
+        ranges.extend(ordered.map(|(&start, ordered)| range(start, ordered.content.len(), true)));
+        ranges.sort_unstable_by_key(|range| range.start);
         ranges
     }
 

@@ -130,14 +130,14 @@ impl FsState {
             .map(|(&key, item)| item.end(key) - key)
             .sum();
         let mut new_bytes = 0;
-        for (start, len) in inode.unwritten_ranges() {
-            new_bytes += len;
-            let mut at = start;
+        for range in inode.unwritten_ranges() {
+            new_bytes += range.end - range.start;
+            let mut at = range.start;
             while let Some((key, item)) = inode.item_at_or_behind(at)
-                && key < start + len
+                && key < range.end
             {
                 let end = crate::align_up(item.end(key));
-                new_bytes -= end.min(start + len) - key.max(start);
+                new_bytes -= end.min(range.end) - key.max(range.start);
                 at = end;
             }
         }

@@ -19,6 +19,7 @@ pub const PROFILE_NAMES: &[&str] = &["v4", "linux-3.13", "linux-6.1", "linux-6.1
 pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     inlines_nocow: true,
     cows_behind_gap: true,
+    joins_ordered: true,
     ..Behaviour::LATEST
 };
 

@@ -13,6 +13,7 @@ pub const SERIES: &[Patch] = &[
     RANGE_AT_ONCE,
     CLONE_WITHIN_FILE,
     ACROSS_MOUNTS,
+    MAP_ORDERED_APART,
     EMPTY_RANGE_WRITES_NOTHING,
     NOCOW_NOT_INLINE,
     NOCOW_BEHIND_GAP,
@@ -93,6 +94,17 @@ pub const ACROSS_MOUNTS: Patch = Patch {
         Hunk::SwapCheck("other-mount", AnyCheck::Pair(pair::CHECK_OTHER_SUPERBLOCK)),
         Hunk::DropCheck(Stage::ClonePair, "clone-other-mount"),
     ],
+};
+
+/// A map tells what is under way from what is dirty behind it.
+pub const MAP_ORDERED_APART: Patch = Patch {
+    id: "map-ordered-apart",
+    subject: "Do not show an ordered extent, a hole and the dirty range behind it as one delalloc",
+    cite: Cite::new("fs/btrfs/file.c", "find_delalloc_subrange", "v6.2"),
+    since: Some(Release::new(6, 2, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.joins_ordered = false
+    })],
 };
 
 /// A range that ends before it begins is no range.

@@ -164,3 +164,33 @@ fn descriptors_open_as_open_2_says() {
          pwrite D 0 4k 0x61\n  = EBADF\n",
     );
 }
+
+#[test]
+fn until_6_1_a_map_joins_what_is_under_way_with_the_dirty_range_behind_a_hole() {
+    use rules::Profile;
+    use scenario::{Backend, Name, Observation, Probe, Scenario};
+    // Behind the block that the dedupe flushes, an ordered extent waits.
+    let text = "file M nocow\npwrite M 4k 4k 0x61\nsnapshot . S ro\npwrite M 0 4k 0x61\n\
+                flush M\npwrite M 0 12k 0x61\npwrite M 16k 4k 0x61\n\
+                dedupe S/M:ro 0 4k => M 0\n";
+    let scenario = Scenario::parse(text).expect("a scenario");
+    let delalloc_of = |profile: &str| -> Vec<(u64, u64)> {
+        let mut model = model::Sequential::new(Profile::by_name(profile).expect("a profile"));
+        for op in scenario.ops() {
+            model.apply(op).expect("the model can always be asked");
+        }
+        let probe = Probe {
+            name: Name::new("M").expect("a name"),
+            expected_shape: None,
+        };
+        let Ok(Observation::File { map, .. }) = model.observe(&probe) else {
+            panic!("M is a file");
+        };
+        let delalloc = map.iter().filter(|run| run.flags.is_delalloc);
+        delalloc
+            .map(|run| (run.offset >> 10, run.len >> 10))
+            .collect()
+    };
+    assert_eq!(delalloc_of("linux-6.1"), [(8, 12)]);
+    assert_eq!(delalloc_of("linux-6.18"), [(8, 4), (16, 4)]);
+}
