@@ -43,7 +43,9 @@ impl<'a> Delalloc<'a> {
                 let next_dirty = ranges.clone().position(|range| !range.is_ordered);
                 last = next_dirty.and_then(|idx| ranges.nth(idx)).unwrap_or(first);
             }
-            Some((first.start.max(start), last.end.min(end)))
+            let (from, to) = (first.start.max(start), last.end.min(end));
+            // Between two items that touch there is no hole.
+            (from < to).then_some((from, to))
         })
     }
 }
