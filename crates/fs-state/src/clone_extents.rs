@@ -49,7 +49,7 @@ impl FsState {
         self.inode_mut(target).digest = None;
         // Every step looks the source up again: cloning within one file changes what follows.
         while search < end
-            && let Some((key, item)) = self.inode(source).item_at_or_behind(search)
+            && let Some((key, item)) = self.item_at_or_behind(source, search)
             && key < end
         {
             let item_end = item.end(key);
@@ -66,7 +66,7 @@ impl FsState {
                     new_key + part.len
                 }
                 FileExtent::Inline(content) => {
-                    let content = (**content).clone();
+                    let content = content.clone();
                     self.clone_inline(target, done_to, new_key, content, &mut report);
                     new_key + item_end
                 }
@@ -119,7 +119,7 @@ impl FsState {
         if drop_start == key && self.replace_whole_item(target, key, part, report) {
             return;
         }
-        let before = self.inode(target).item_at_or_behind(key);
+        let before = self.item_at_or_behind(target, key);
         let refers_there = before.is_some_and(|(at, item)| {
             item.slice().is_some_and(|slice| {
                 at <= key
@@ -137,11 +137,8 @@ impl FsState {
         report.cut_extent |= self
             .drop_extents(target, drop_start, key + part.len)
             .cut_item;
-        let item = FileExtent::Regular(ExtentSlice {
-            generation: self.transid,
-            ..part
-        });
-        self.inode_mut(target).items.insert(key, item);
+        let generation = self.transid;
+        self.put_slice(target, key, ExtentSlice { generation, ..part });
     }
 
     /// Puts `part` in the place of the item at `key` if that is as long; returns whether it was.
@@ -152,17 +149,15 @@ impl FsState {
         part: ExtentSlice,
         report: &mut CloneReport,
     ) -> bool {
-        let inode = self.inodes[target.0 as usize]
-            .as_deref_mut()
-            .expect("a live inode");
-        let Some(FileExtent::Regular(old)) = inode.items.get_mut(&key) else {
+        let Some(FileExtent::Regular(old)) = self.item_at(target, key) else {
             return false;
         };
         if old.len != part.len {
             return false;
         }
         let generation = self.transid;
-        let old = std::mem::replace(old, ExtentSlice { generation, ..part });
+        self.put_slice(target, key, ExtentSlice { generation, ..part });
+        let inode = self.inode_mut(target);
         let (root, ino) = (inode.root, inode.ino);
         inode.hole_maps.remove(key, key + part.len);
         report.moved_reference |= (old.extent, old.offset) != (part.extent, part.offset);
@@ -183,11 +178,10 @@ impl FsState {
         content: Content,
         report: &mut CloneReport,
     ) {
-        let inode = self.inode(target);
-        let at_zero = inode.items.get(&0);
-        let has_implicit_hole = at_zero.is_none() && !inode.items.is_empty();
+        let at_zero = self.item_at(target, 0);
+        let has_implicit_hole = at_zero.is_none() && !self.has_no_items(target);
         let has_regular = matches!(at_zero, Some(FileExtent::Regular(_)));
-        let is_whole_file = inode.size <= content.len();
+        let is_whole_file = self.inode(target).size <= content.len();
         if key > 0 || has_implicit_hole || has_regular || !is_whole_file {
             let mut page = content;
             page.truncate(BLOCK);
@@ -195,8 +189,6 @@ impl FsState {
             return;
         }
         report.cut_extent |= self.drop_extents(target, drop_start, BLOCK).cut_item;
-        self.inode_mut(target)
-            .items
-            .insert(0, FileExtent::Inline(Box::new(content)));
+        self.put_inline(target, content);
     }
 }

@@ -19,43 +19,37 @@ impl FsState {
         if start >= end {
             return report;
         }
-        let inode = self.inodes[id.0 as usize]
-            .as_deref_mut()
-            .expect("a live inode");
+        let inode = self.inode_mut(id);
         let (root, ino) = (inode.root, inode.ino);
         inode.hole_maps.remove(start, end);
 
         // The item that begins before the range may reach into it, or over it.
-        let mut behind = None;
-        if let Some((&key, FileExtent::Regular(slice))) = inode.items.range_mut(..start).next_back()
+        if let Some((key, FileExtent::Regular(slice))) = self.item_before(id, start)
             && key + slice.len > start
         {
             report.cut_item = true;
+            self.put_slice(id, key, slice.part(0, start - key));
             if key + slice.len > end {
                 let part = slice.part(end - key, key + slice.len - end);
+                self.put_slice(id, end, part);
                 self.extents
                     .add_ref(part.extent, root, ino, part.backref_offset(end));
-                behind = Some(part);
+                return report;
             }
-            slice.len = start - key;
-        }
-        if let Some(part) = behind {
-            inode.items.insert(end, FileExtent::Regular(part));
-            return report;
         }
 
-        while let Some((&key, _)) = inode.items.range(start..end).next() {
-            match inode.items.remove(&key).expect("just found") {
-                FileExtent::Inline(_) => {}
-                FileExtent::Regular(slice) if key + slice.len > end => {
-                    report.cut_item = true;
-                    let part = slice.part(end - key, key + slice.len - end);
-                    inode.items.insert(end, FileExtent::Regular(part));
-                }
-                FileExtent::Regular(slice) => {
-                    self.extents
-                        .drop_ref(slice.extent, root, ino, slice.backref_offset(key));
-                }
+        while let Some((key, item)) = self.item_from(id, start)
+            && key < end
+        {
+            let slice = item.slice();
+            self.remove_item(id, key);
+            let Some(slice) = slice else { continue };
+            if key + slice.len > end {
+                report.cut_item = true;
+                self.put_slice(id, end, slice.part(end - key, key + slice.len - end));
+            } else {
+                self.extents
+                    .drop_ref(slice.extent, root, ino, slice.backref_offset(key));
             }
         }
         report

@@ -21,7 +21,7 @@ pub struct DataRef {
     /// How many items refer to the extent in this way.
     pub count: u32,
     /// The count that the extent tree had after the last commit: what is in between is delayed.
-    pub committed: u32,
+    pub(crate) committed: u32,
 }
 
 /// A change of a back reference that waits for the commit to reach the extent tree.
@@ -40,38 +40,60 @@ pub(crate) struct DelayedRef {
 /// A data extent.
 #[derive(Clone, Debug)]
 pub struct Extent {
-    /// Virtual address of its first byte. Never given to another extent.
-    pub bytenr: u64,
-    /// Bytes on disk.
-    pub len: u64,
-    /// What is stored; zeros where a preallocated extent was not written yet.
-    pub content: Content,
-    /// The transaction that allocated it.
-    pub generation: u64,
+    bytenr: u64,
+    content: Content,
+    generation: u64,
     /// Ranges of the extent that have checksum items, in bytes, sorted, not touching.
-    pub csums: SmallVec<[(u64, u64); 1]>,
+    csums: SmallVec<[(u64, u64); 1]>,
     /// Every (root, inode, offset) that refers to it, the pending ones of count 0 included.
-    pub refs: SmallVec<[DataRef; 1]>,
+    pub(crate) refs: SmallVec<[DataRef; 1]>,
     /// What the extent tree does not know yet. Empty outside a transaction.
     delayed: SmallVec<[DelayedRef; 1]>,
     is_pending: bool,
 }
 
 impl Extent {
+    /// Returns the virtual address of the first byte. It is never given to another extent.
+    pub fn bytenr(&self) -> u64 {
+        self.bytenr
+    }
+
+    /// Returns the bytes on disk, a block multiple.
+    #[expect(clippy::len_without_is_empty, reason = "an extent is never empty")]
+    pub fn len(&self) -> u64 {
+        self.content.len()
+    }
+
+    /// Returns what is stored; zeros where a preallocated extent was not written yet.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Returns the transaction that allocated it.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the ranges of the extent that have checksums, as (start, end) in bytes, sorted, not
+    /// touching.
+    pub fn csum_ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.csums.iter().copied()
+    }
+
     /// Returns whether more than one (root, inode, offset) refers to the extent.
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.refs.iter().filter(|r| r.count > 0).nth(1).is_some()
     }
 
     /// Returns how many items refer to the extent.
-    pub fn ref_count(&self) -> u64 {
+    pub(crate) fn ref_count(&self) -> u64 {
         self.refs.iter().map(|r| u64::from(r.count)).sum()
     }
 
     /// Returns whether anything but (root, inode, offset) refers to the extent, as
     /// `btrfs_cross_ref_exist` sees it: what the extent tree says and every delayed change counts,
     /// a dropped reference too.
-    pub fn has_cross_ref(&self, root: RootId, ino: u64, offset: u64) -> bool {
+    pub(crate) fn has_cross_ref(&self, root: RootId, ino: u64, offset: u64) -> bool {
         let is_committed = |r: &DataRef| {
             r.committed > 0 && !(r.root == root && r.ino == ino && r.offset == offset)
         };
@@ -180,7 +202,6 @@ impl ExtentTable {
         self.next_bytenr = self.next_bytenr.max(FIRST_BYTENR);
         let extent = Extent {
             bytenr: self.next_bytenr,
-            len,
             content,
             generation,
             csums: SmallVec::new(),

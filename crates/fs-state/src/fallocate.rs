@@ -120,7 +120,7 @@ impl FsState {
         };
         let mut at = start;
         while at < end {
-            match inode.item_at_or_behind(at) {
+            match self.item_at_or_behind(id, at) {
                 Some((key, item)) if key <= at => {
                     let to = align_up(item.end(key)).min(end);
                     let is_prealloc = item

@@ -63,7 +63,7 @@ impl FsState {
         };
         let mut map = Vec::new();
         let mut at = 0;
-        for (&key, item) in &inode.items {
+        for (key, item) in self.items(id) {
             push_delalloc(unwritten, at, key, &mut map);
             at = align_up(item.end(key));
             match item {
@@ -81,10 +81,10 @@ impl FsState {
                     let piece = MapPiece {
                         offset: key,
                         len: slice.len,
-                        bytenr: Some(extent.bytenr + slice.offset),
+                        bytenr: Some(extent.bytenr() + slice.offset),
                         is_delalloc: false,
                         is_unwritten: slice.kind == SliceKind::Prealloc,
-                        is_shared: extent.is_shared(),
+                        is_shared: self.is_extent_shared(slice.extent),
                         is_inline: false,
                     };
                     if piece.is_unwritten {
@@ -103,8 +103,8 @@ impl FsState {
 impl FsState {
     /// Asking whether extents are shared walks their back references.
     pub(crate) fn walk_for_fiemap(&mut self, id: InodeId) {
-        let mut items = self.inode(id).items.values();
-        if items.any(|item| item.slice().is_some()) {
+        let has_slices = self.items(id).any(|(_, item)| item.slice().is_some());
+        if has_slices {
             self.extents.begin_walk();
         }
     }

@@ -52,6 +52,15 @@ pub enum Violation {
     UnwantedCsum(Place),
     /// Dirty pages are unaligned, overlap, touch, or lie behind EOF.
     BadDirty(Place),
+    /// An inode's count of bytes is not the sum of its items.
+    WrongBytes {
+        /// The inode.
+        inode: InodeId,
+        /// The bytes that the inode says.
+        counted: u64,
+        /// The bytes of its items.
+        found: u64,
+    },
     /// An item lies behind EOF without being preallocated.
     BeyondEof(Place),
 }
@@ -80,14 +89,14 @@ impl FsState {
         for (id, extent) in self.extents.iter() {
             if extent.ref_count() == 0 && !under_way.contains(&id) {
                 violations.push(Violation::Leaked {
-                    bytenr: extent.bytenr,
+                    bytenr: extent.bytenr(),
                 });
             }
             for r in extent.refs.iter() {
                 let found = found.remove(&(id, r.root, r.ino, r.offset)).unwrap_or(0);
                 if found != r.count {
                     violations.push(Violation::WrongRefs {
-                        bytenr: extent.bytenr,
+                        bytenr: extent.bytenr(),
                         root: r.root,
                         ino: r.ino,
                         offset: r.offset,
@@ -98,7 +107,7 @@ impl FsState {
             }
         }
         for ((id, root, ino, offset), found) in found {
-            let bytenr = self.extents.get(id).bytenr;
+            let bytenr = self.extents.get(id).bytenr();
             violations.push(Violation::WrongRefs {
                 bytenr,
                 root,
@@ -118,12 +127,13 @@ impl FsState {
         found: &mut HashMap<RefKey, u32>,
         violations: &mut Vec<Violation>,
     ) {
-        let mut end = 0;
-        for (&key, item) in &inode.items {
+        let (mut end, mut nbytes) = (0, 0);
+        for (key, item) in self.items(id) {
             if key < end {
                 violations.push(Violation::Overlap(Place { inode: id, key }));
             }
             end = item.end(key);
+            nbytes += item.end(0);
             let slice = match item {
                 FileExtent::Inline(content) => {
                     let len = content.len();
@@ -143,7 +153,7 @@ impl FsState {
             }
             let extent = self.extents.get(slice.extent);
             let slice_end = slice.offset.saturating_add(slice.len);
-            if slice_end > extent.len {
+            if slice_end > extent.len() {
                 violations.push(Violation::BeyondExtent(Place { inode: id, key }));
             }
             *found
@@ -166,6 +176,13 @@ impl FsState {
             if !inode.is_nodatasum && !extent.has_csums(slice.offset, slice_end) {
                 violations.push(Violation::MissingCsum(Place { inode: id, key }));
             }
+        }
+        if nbytes != inode.nbytes {
+            violations.push(Violation::WrongBytes {
+                inode: id,
+                counted: inode.nbytes,
+                found: nbytes,
+            });
         }
     }
 }

@@ -102,12 +102,12 @@ impl FsState {
     /// Looks up the hole at the block-aligned `start` within `len` bytes, as `btrfs_get_extent`:
     /// returns where the cached hole ends, or `None` if an item covers `start`.
     pub(crate) fn hole_end(&mut self, id: InodeId, start: u64, len: u64) -> Option<u64> {
-        let inode = self.inode_mut(id);
-        let next_item = match inode.item_at_or_behind(start) {
+        let next_item = match self.item_at_or_behind(id, start) {
             Some((key, _)) if key <= start => return None,
             Some((key, _)) => key,
             None => u64::MAX,
         };
+        let inode = self.inode_mut(id);
         if let Some(map) = inode.hole_maps.covering(start) {
             return Some(map.end);
         }
@@ -155,10 +155,7 @@ impl FsState {
         let end = align_up(end);
         let mut at = align_down(start);
         while at < end {
-            let covering = self
-                .inode(id)
-                .item_at_or_behind(at)
-                .filter(|(key, _)| *key <= at);
+            let covering = self.item_at_or_behind(id, at).filter(|(key, _)| *key <= at);
             if let Some((key, item)) = covering {
                 at = align_up(item.end(key));
                 continue;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use data::{Content, Digest};
 
+use crate::RootId;
 use crate::hole_maps::HoleMaps;
+use crate::items::StoredItem;
 use crate::ordered::OrderedExtent;
 use crate::page_cache::CachedPages;
-use crate::{FileExtent, RootId};
 
 /// Index of an inode in its filesystem. Stable while the inode lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,7 +73,9 @@ pub struct Inode {
     pub(crate) mtime: u64,
     pub(crate) ctime: u64,
     /// File extent items by file offset.
-    pub(crate) items: BTreeMap<u64, FileExtent>,
+    pub(crate) items: BTreeMap<u64, StoredItem>,
+    /// Bytes of the items (`inode_get_bytes`).
+    pub(crate) nbytes: u64,
     /// Dirty pages by file offset: block-aligned, not overlapping, not touching.
     pub(crate) dirty: BTreeMap<u64, Content>,
     /// Ordered extents that nobody waited for yet, by file offset.
@@ -116,6 +119,7 @@ impl Inode {
             mtime: stamp,
             ctime: stamp,
             items: BTreeMap::new(),
+            nbytes: 0,
             dirty: BTreeMap::new(),
             ordered: BTreeMap::new(),
             last_trans: 0,
@@ -177,9 +181,9 @@ impl Inode {
         self.is_append
     }
 
-    /// Returns the file extent items in file order, with their offsets in bytes.
-    pub fn items(&self) -> impl Iterator<Item = (u64, &FileExtent)> {
-        self.items.iter().map(|(&key, item)| (key, item))
+    /// Returns how many bytes the items cover, inline ones not rounded.
+    pub fn nbytes(&self) -> u64 {
+        self.nbytes
     }
 
     /// Returns the ranges that are dirty or on their way to disk, in file order as (offset, length)
@@ -203,23 +207,6 @@ impl Inode {
         self.dirty
             .iter()
             .map(|(&start, content)| (start, content.len()))
-    }
-
-    /// Returns the item that covers `offset`, or else the next one behind it. An inline item
-    /// covers its whole block.
-    pub(crate) fn item_at_or_behind(&self, offset: u64) -> Option<(u64, &FileExtent)> {
-        // Most look-ups are for where an item begins, and this costs half of what a range does.
-        if let Some(item) = self.items.get(&offset) {
-            return Some((offset, item));
-        }
-        let covering = self
-            .items
-            .range(..=offset)
-            .next_back()
-            .filter(|(key, item)| crate::align_up(item.end(**key)) > offset);
-        covering
-            .or_else(|| self.items.range(offset..).next())
-            .map(|(&key, item)| (key, item))
     }
 
     /// Makes `content` dirty at the block-aligned `start`. Its length is a block multiple.

@@ -6,11 +6,11 @@ use data::Content;
 
 use crate::ExtentId;
 
-/// A file extent item; its file offset is its key.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FileExtent {
+/// A file extent item as it is seen in the tree; its file offset is its key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FileExtent<'a> {
     /// The bytes themselves, in the tree. Only ever at file offset 0.
-    Inline(Box<Content>),
+    Inline(&'a Content),
     /// A slice of a data extent.
     Regular(ExtentSlice),
 }
@@ -39,9 +39,9 @@ pub enum SliceKind {
     Prealloc,
 }
 
-impl FileExtent {
+impl FileExtent<'_> {
     /// Returns the first byte behind an item at `key`: exact for inline items (not aligned).
-    pub fn end(&self, key: u64) -> u64 {
+    pub fn end(self, key: u64) -> u64 {
         match self {
             FileExtent::Inline(content) => key + content.len(),
             FileExtent::Regular(slice) => key + slice.len,
@@ -49,7 +49,7 @@ impl FileExtent {
     }
 
     /// Returns the slice, if the item is not inline.
-    pub fn slice(&self) -> Option<&ExtentSlice> {
+    pub fn slice(self) -> Option<ExtentSlice> {
         match self {
             FileExtent::Regular(slice) => Some(slice),
             FileExtent::Inline(_) => None,

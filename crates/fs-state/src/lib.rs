@@ -13,6 +13,7 @@
 
 pub mod behaviour;
 pub mod clone_extents;
+pub mod directory;
 pub mod drop_extents;
 pub mod extent;
 pub mod fallocate;
@@ -21,6 +22,7 @@ pub mod fsck;
 pub mod hole_maps;
 pub mod inode;
 pub mod item;
+pub mod items;
 pub mod namespace;
 pub mod ordered;
 pub mod page_cache;

@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use uapi::Errno;
 
 use crate::hole_maps::HoleMaps;
+use crate::items::StoredItem;
 use crate::page_cache::CachedPages;
-use crate::{AttributeKind, FileExtent, FsState, Inode, InodeId, Kind, RootId};
+use crate::{AttributeKind, FsState, Inode, InodeId, Kind, RootId};
 
 impl FsState {
     /// Resolves a path of components joined by `/`; `.` is the top.
     ///
     /// # Errors
     /// `ENOENT` or `ENOTDIR`, as a path walk.
-    pub fn lookup(&self, path: &str) -> Result<InodeId, Errno> {
+    pub fn lookup(&mut self, path: &str) -> Result<InodeId, Errno> {
         let mut at = self.roots[0].top;
         for part in path.split('/').filter(|part| *part != ".") {
-            let children = self.inode(at).children.as_ref().ok_or(Errno::ENOTDIR)?;
-            at = *children.get(part).ok_or(Errno::ENOENT)?;
+            if self.inode(at).kind != Kind::Directory {
+                return Err(Errno::ENOTDIR);
+            }
+            at = self.child(at, part).ok_or(Errno::ENOENT)?;
         }
         Ok(at)
     }
@@ -113,9 +116,7 @@ impl FsState {
             return Err(Errno::EISDIR);
         }
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-        if let Some(children) = self.inode_mut(parent).children.as_mut() {
-            children.remove(name);
-        }
+        self.remove_child(parent, name);
         self.touch(parent);
         // An ordered extent that nobody submitted holds its inode.
         if self.inode(id).ordered.is_empty() {
@@ -207,11 +208,13 @@ impl FsState {
     }
 
     /// Returns the directory in which `path` is to be created, and its last component.
-    fn parent_of<'p>(&self, path: &'p str) -> Result<(InodeId, &'p str), Errno> {
+    fn parent_of<'p>(&mut self, path: &'p str) -> Result<(InodeId, &'p str), Errno> {
         let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
         let parent = self.lookup(parent)?;
-        let children = self.inode(parent).children.as_ref().ok_or(Errno::ENOTDIR)?;
-        if name == "." || children.contains_key(name) {
+        if self.inode(parent).kind != Kind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if name == "." || self.has_child(parent, name) {
             return Err(Errno::EEXIST);
         }
         if self.is_root_readonly(parent) {
@@ -224,9 +227,7 @@ impl FsState {
     }
 
     fn link(&mut self, parent: InodeId, name: &str, child: InodeId) {
-        if let Some(children) = self.inode_mut(parent).children.as_mut() {
-            children.insert(name.into(), child);
-        }
+        self.set_child(parent, name, child);
         self.touch(parent);
     }
 
@@ -283,7 +284,7 @@ impl FsState {
         copy.cached = CachedPages::default();
         copy.hole_maps = HoleMaps::default();
         for (&key, item) in &copy.items {
-            if let FileExtent::Regular(slice) = item {
+            if let StoredItem::Regular(slice) = item {
                 self.extents
                     .add_ref(slice.extent, root, copy.ino, slice.backref_offset(key));
             }

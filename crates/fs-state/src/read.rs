@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use data::{Content, Digest};
 
-use crate::{FileExtent, FsState, Inode, InodeId, SliceKind, align_up};
+use crate::{FileExtent, FsState, InodeId, SliceKind, align_up};
 
 impl FsState {
     /// Returns the bytes of the file below EOF.
@@ -33,11 +33,10 @@ impl FsState {
         target_offset: u64,
         len: u64,
     ) -> Option<u64> {
-        let (left, right) = (self.inode(source), self.inode(target));
         let mut done = 0;
         while done < len {
-            let one = self.piece_at(left, source_offset + done, source_offset + len);
-            let two = self.piece_at(right, target_offset + done, target_offset + len);
+            let one = self.piece_at(source, source_offset + done, source_offset + len);
+            let two = self.piece_at(target, target_offset + done, target_offset + len);
             let step = one.len.min(two.len);
             if let Some(at) = one.first_difference(&two, step) {
                 return Some(done + at);
@@ -50,11 +49,10 @@ impl FsState {
     /// Returns the bytes of `start..end` as pages show them: dirty pages over items over holes,
     /// zeros behind EOF.
     pub(crate) fn page_range(&self, id: InodeId, start: u64, end: u64) -> Content {
-        let inode = self.inode(id);
         let mut content = Content::zeros(0);
         let mut at = start;
         while at < end {
-            let Piece { bytes, len } = self.piece_at(inode, at, end);
+            let Piece { bytes, len } = self.piece_at(id, at, end);
             content.append(match bytes {
                 Some((bytes, from)) => bytes.slice(from..from + len),
                 None => Content::zeros(len),
@@ -65,7 +63,8 @@ impl FsState {
     }
 
     /// Returns what pages show from `at` on, as far as it lies in one place, at most up to `end`.
-    fn piece_at<'a>(&'a self, inode: &'a Inode, at: u64, end: u64) -> Piece<'a> {
+    fn piece_at(&self, id: InodeId, at: u64, end: u64) -> Piece<'_> {
+        let inode = self.inode(id);
         if at >= inode.size {
             return Piece::zeros(end - at);
         }
@@ -76,7 +75,7 @@ impl FsState {
         if let Some(piece) = in_memory(&inode.ordered, at, &mut end, |ordered| &ordered.content) {
             return piece;
         }
-        let Some((key, item)) = inode.item_at_or_behind(at).filter(|(key, _)| *key < end) else {
+        let Some((key, item)) = self.item_at_or_behind(id, at).filter(|(key, _)| *key < end) else {
             return Piece::zeros(end - at);
         };
         if key > at {
@@ -87,7 +86,7 @@ impl FsState {
             FileExtent::Regular(slice) if slice.kind == SliceKind::Written => {
                 let skip = at - key;
                 let len = (slice.len - skip).min(end - at);
-                let content = &self.extents.get(slice.extent).content;
+                let content = self.extents.get(slice.extent).content();
                 Piece::of(content, slice.offset + skip, len)
             }
             FileExtent::Inline(_) | FileExtent::Regular(_) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::extent::ExtentTable;
 use crate::{
-    Behaviour, ExtentId, ExtentSlice, FileExtent, Inode, InodeId, InodeStat, Kind, SliceKind,
+    Behaviour, DataRef, ExtentId, ExtentSlice, Inode, InodeId, InodeStat, Kind, SliceKind,
 };
 
 /// The number of a subvolume root.
@@ -102,6 +102,18 @@ impl FsState {
         &self.extents
     }
 
+    /// Returns every (root, inode, offset) that refers to an extent, and how often, as
+    /// `BTRFS_IOC_LOGICAL_INO_V2` resolves them; in no order.
+    pub fn references(&self, id: ExtentId) -> Vec<DataRef> {
+        let refs = self.extents.get(id).refs.iter();
+        refs.filter(|r| r.count > 0).copied().collect()
+    }
+
+    /// Returns whether more than one (root, inode, offset) refers to the extent.
+    pub fn is_extent_shared(&self, id: ExtentId) -> bool {
+        self.extents.get(id).is_shared()
+    }
+
     /// Returns whether the inode lives in a read-only root.
     #[inline]
     pub fn is_root_readonly(&self, id: InodeId) -> bool {
@@ -114,7 +126,7 @@ impl FsState {
         InodeStat {
             kind: inode.kind,
             size: inode.size,
-            blocks: self.blocks(inode),
+            blocks: self.blocks(id),
             mode: inode.mode,
             uid: inode.uid,
             mtime: inode.mtime,
@@ -123,17 +135,13 @@ impl FsState {
     }
 
     /// Returns `st_blocks`: bytes of the items plus delalloc over holes, each rounded to blocks.
-    fn blocks(&self, inode: &Inode) -> u64 {
-        let item_bytes: u64 = inode
-            .items
-            .iter()
-            .map(|(&key, item)| item.end(key) - key)
-            .sum();
+    fn blocks(&self, id: InodeId) -> u64 {
+        let inode = self.inode(id);
         let mut new_bytes = 0;
         for range in inode.unwritten_ranges() {
             new_bytes += range.end - range.start;
             let mut at = range.start;
-            while let Some((key, item)) = inode.item_at_or_behind(at)
+            while let Some((key, item)) = self.item_at_or_behind(id, at)
                 && key < range.end
             {
                 let end = crate::align_up(item.end(key));
@@ -141,7 +149,7 @@ impl FsState {
                 at = end;
             }
         }
-        (crate::align_up(item_bytes) + new_bytes) / 512
+        (crate::align_up(inode.nbytes) + new_bytes) / 512
     }
 
     pub(crate) fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
@@ -199,22 +207,20 @@ impl FsState {
         self.touch(id);
     }
 
-    /// Inserts a file extent item whose reference is already counted or is counted here.
+    /// Inserts a file extent item and counts its reference.
     pub(crate) fn insert_slice(&mut self, id: InodeId, key: u64, slice: ExtentSlice) {
         let inode = self.inode(id);
         let (root, ino) = (inode.root, inode.ino);
+        let is_free = self.item_at(id, key).is_none();
+        debug_assert!(is_free, "an item is inserted where nothing is");
+        self.put_slice(id, key, slice);
         self.extents
             .add_ref(slice.extent, root, ino, slice.backref_offset(key));
-        let before = self
-            .inode_mut(id)
-            .items
-            .insert(key, FileExtent::Regular(slice));
-        debug_assert!(before.is_none(), "an item is inserted where nothing is");
     }
 
     /// Makes a slice of a whole fresh extent.
     pub(crate) fn whole_slice(&self, extent: ExtentId, kind: SliceKind) -> ExtentSlice {
-        let len = self.extents.get(extent).len;
+        let len = self.extents.get(extent).len();
         ExtentSlice {
             extent,
             kind,

@@ -126,15 +126,16 @@ impl FsState {
     /// Drops and trims the items behind `size` (`btrfs_truncate_inode_items`).
     fn truncate_items(&mut self, id: InodeId, size: u64) {
         self.drop_extents(id, align_up(size), u64::MAX);
-        let inode = self.inode_mut(id);
-        inode.needs_full_sync = true;
-        if let Some(FileExtent::Inline(content)) = inode.items.get_mut(&0)
+        self.inode_mut(id).needs_full_sync = true;
+        if let Some(FileExtent::Inline(content)) = self.item_at(id, 0)
             && content.len() > size
         {
-            if size == 0 {
-                inode.items.remove(&0);
+            let mut kept = content.clone();
+            kept.truncate(size);
+            if kept.is_empty() {
+                self.remove_item(id, 0);
             } else {
-                content.truncate(size);
+                self.put_inline(id, kept);
             }
         }
     }

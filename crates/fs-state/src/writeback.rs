@@ -122,7 +122,7 @@ impl FsState {
         let mut cow_start = None;
         let mut at = start;
         while at < end {
-            let Some((key, item)) = self.inode(id).item_at_or_behind(at) else {
+            let Some((key, item)) = self.item_at_or_behind(id, at) else {
                 break;
             };
             if key >= end {
@@ -139,7 +139,6 @@ impl FsState {
             let item_end = align_up(item.end(key));
             let in_place = item
                 .slice()
-                .copied()
                 .filter(|slice| self.can_nocow(id, key, slice, at, end));
             let Some(slice) = in_place else {
                 cow_start.get_or_insert(at);
@@ -178,7 +177,7 @@ impl FsState {
         }
         let last_snapshot = self.roots[inode.root.0 as usize].last_snapshot;
         let extent = self.extents.get(slice.extent);
-        if slice.generation <= last_snapshot || extent.generation <= last_snapshot {
+        if slice.generation <= last_snapshot || extent.generation() <= last_snapshot {
             return false;
         }
         let from = slice.offset + (at - key);
@@ -191,51 +190,45 @@ impl FsState {
     /// neighbours of the same extent (`btrfs_mark_extent_written`, fs/btrfs/file.c).
     pub(crate) fn mark_extent_written(&mut self, id: InodeId, start: u64, end: u64) {
         let generation = self.transid;
-        let inode = self.inodes[id.0 as usize]
-            .as_deref_mut()
-            .expect("a live inode");
+        let inode = self.inode(id);
         let (root, ino) = (inode.root, inode.ino);
-        let Some((&key, FileExtent::Regular(slice))) = inode.items.range(..=start).next_back()
-        else {
+        let Some((key, FileExtent::Regular(slice))) = self.item_before(id, start + 1) else {
             return;
         };
-        let slice = *slice;
         if slice.kind == SliceKind::Written {
             return;
         }
         let backref = slice.backref_offset(key);
-        inode.items.remove(&key);
+        self.remove_item(id, key);
         let mut pieces = 0;
         if key < start {
-            let head = slice.part(0, start - key);
-            inode.items.insert(key, FileExtent::Regular(head));
+            self.put_slice(id, key, slice.part(0, start - key));
             pieces += 1;
         }
         if end < key + slice.len {
             let tail = slice.part(end - key, key + slice.len - end);
-            inode.items.insert(end, FileExtent::Regular(tail));
+            self.put_slice(id, end, tail);
             pieces += 1;
         }
         let mut written = slice.part(start - key, end - start);
         written.kind = SliceKind::Written;
         written.generation = generation;
         let mut written_key = start;
-        let is_mergeable = |at: u64, item: &FileExtent| {
+        let is_mergeable = |at: u64, item: FileExtent<'_>| {
             item.slice().is_some_and(|other| {
-                other.extent == written.extent
+                other.extent == slice.extent
                     && other.kind == SliceKind::Written
                     && other.backref_offset(at) == backref
             })
         };
-        if let Some((&next, item)) = inode.items.range(end..).next()
-            && next == end
-            && is_mergeable(next, item)
+        if let Some(item) = self.item_at(id, end)
+            && is_mergeable(end, item)
         {
-            written.len += item.end(next) - next;
-            inode.items.remove(&next);
+            written.len += item.end(0);
+            self.remove_item(id, end);
             pieces -= 1;
         }
-        if let Some((&before, item)) = inode.items.range(..start).next_back()
+        if let Some((before, item)) = self.item_before(id, start)
             && item.end(before) == start
             && is_mergeable(before, item)
         {
@@ -243,12 +236,10 @@ impl FsState {
             written.offset -= before_len;
             written.len += before_len;
             written_key = before;
-            inode.items.remove(&before);
+            self.remove_item(id, before);
             pieces -= 1;
         }
-        inode
-            .items
-            .insert(written_key, FileExtent::Regular(written));
+        self.put_slice(id, written_key, written);
         for _ in 0..pieces {
             self.extents.add_ref(written.extent, root, ino, backref);
         }
@@ -266,10 +257,7 @@ impl FsState {
         let fits = start == 0 && inline_len >= size && inline_len <= self.behaviour.max_inline;
         if may_inline && fits {
             self.drop_extents(id, 0, start + len);
-            let bytes = Box::new(content.slice(0..inline_len));
-            self.inode_mut(id)
-                .items
-                .insert(0, FileExtent::Inline(bytes));
+            self.put_inline(id, content.slice(0..inline_len));
             return;
         }
         let extent = self.extents.allocate(content.clone(), self.transid);

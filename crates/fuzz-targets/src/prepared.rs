@@ -70,7 +70,10 @@ fn prepare(profile: &str) -> Machine {
         machine.close(fd);
     }
     for &(name, access, mount) in FILES_OPEN {
-        let inode = machine.fs().lookup(name).expect("a file of the scenario");
+        let inode = machine
+            .fs_mut()
+            .lookup(name)
+            .expect("a file of the scenario");
         let at = OpenAt::Inode(inode);
         machine.open(OpenFile { at, access, mount });
     }

@@ -175,10 +175,10 @@ fn name_of(text: &str) -> Result<Name, Report> {
 
 fn open(machine: &mut Machine, name: &str) -> Result<i32, Report> {
     let inode = machine
-        .fs()
+        .fs_mut()
         .lookup(name)
         .map_err(|errno| miette!("the model lost {name}: {errno}"))?;
-    let nr_items = machine.fs().inode(inode).items().count();
+    let nr_items = machine.fs().items(inode).count();
     if nr_items != NR_PIECES {
         return Err(miette!("{name} has {nr_items} items in the model"));
     }

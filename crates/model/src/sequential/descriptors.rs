@@ -84,7 +84,7 @@ impl Descriptors {
         {
             return Ok(open.2);
         }
-        let id = machine.fs().lookup(name.as_str())?;
+        let id = machine.fs_mut().lookup(name.as_str())?;
         may_open(machine.fs(), id, access, mount)?;
         let fd = machine.open(OpenFile {
             at: OpenAt::Inode(id),
