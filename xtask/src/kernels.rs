@@ -215,6 +215,14 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns whether the cache has a kernel of a release such as `6.12`, whatever its patch level.
+pub(crate) fn is_cached(release: &str) -> bool {
+    let begin = format!("{release}.");
+    let kernels = cache_folder().map(|folder| cached(&folder));
+    let mut kernels = kernels.unwrap_or_default().into_iter();
+    kernels.any(|kernel| kernel.release.starts_with(&begin))
+}
+
 /// A kernel in the cache.
 struct Cached {
     release: String,

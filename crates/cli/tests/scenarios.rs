@@ -1,5 +1,8 @@
-//! One scenario for each rule, in a file of the rule's name: on the model in every role, and on
-//! the real kernels that are there.
+//! One scenario for each rule and one for each patch between releases, in a file of its name: on
+//! the model in every role, and on the real kernels that are there.
+//!
+//! The scenario of a rule shows the rule decide; that of a patch is answered differently without
+//! the patch.
 //!
 //! `XSAME_BLESS=1 cargo test -p cli --test scenarios` writes what the model answers into the files
 //! as what is expected. What it wrote is to be read, and held against kernels.
@@ -14,14 +17,20 @@ use std::sync::Arc;
 use harness::transcript;
 use libtest_mimic::{Arguments, Failed, Trial};
 use model::Sequential;
-use rules::{PROFILE_NAMES, Profile, Reach, Rule};
+use rules::series::SERIES;
+use rules::{PROFILE_NAMES, Patch, Profile, Reach, Rule};
 use scenario::Op;
 use scenario::text::{Line, ResultBlock, Scenario};
 
-use witnesses::{Check, Kernel, LISTING, Witnesses};
+use witnesses::{Check, Witnesses};
 
-/// Where the scenarios are.
-const FOLDER: &str = "scenarios";
+/// Where the scenarios of rules are.
+const RULES: &str = "scenarios";
+/// Where those of patches are.
+const PATCHES: &str = "patches";
+
+/// The releases of the User Mode Linux kernels that are asked, where they are there.
+const UML_RELEASES: [&str; 3] = ["6.1", "6.12", "7.2"];
 
 /// The rules that no operation reaches, not even on the model. Their scenarios say why, and show
 /// what comes nearest.
@@ -34,67 +43,66 @@ const OUT_OF_REACH: &[&str] = &[
     "source-shrank",
 ];
 
-/// A kernel of the age for which the rules are that only an old User Mode Linux kernel shows, and
-/// the profile that answers them as it does.
-const OLDER: (&str, &str) = ("5.10", "linux-3.13");
+/// The patches that one caller alone cannot see, and why.
+const UNSEEN: &[(&str, &str)] = &[(
+    "lock-target-range-only",
+    "a lock that is not taken shows to a second caller only",
+)];
 
-/// A scenario with the name of its rule.
+/// A scenario with the name of its rule or patch.
 type Named = (String, Arc<Scenario>);
 
 fn main() -> ExitCode {
     if std::env::var_os("XSAME_BLESS").is_some() {
         return bless();
     }
-    let scenarios: Vec<Named> = named();
     let arguments = Arguments::from_args();
-    let witnesses = Witnesses::find(arguments.list);
-    let names: BTreeSet<String> = scenarios.iter().map(|(name, _)| name.clone()).collect();
-    let mut trials = vec![Trial::test(
-        "every_rule_has_a_scenario_and_every_scenario_a_rule",
-        move || every_rule_has_one(&names),
-    )];
-    let older = Kernel::held_to(
-        "older user mode linux",
-        OLDER.1,
-        match arguments.list {
-            true => Err(LISTING.to_owned()),
-            false => witnesses::uml(OLDER.0),
-        },
-    );
-    for (name, scenario) in &scenarios {
+    let witnesses = Witnesses::find(arguments.list, &UML_RELEASES);
+    let of_rules: Vec<Named> = named(RULES);
+    let of_patches: Vec<Named> = named(PATCHES);
+    let names = |scenarios: &[Named]| scenarios.iter().map(|(name, _)| name.clone()).collect();
+    let (rule_names, patch_names) = (names(&of_rules), names(&of_patches));
+    let mut trials = vec![
+        Trial::test(
+            "every_rule_has_a_scenario_and_every_scenario_a_rule",
+            move || every_rule_has_one(&rule_names),
+        ),
+        Trial::test(
+            "every_patch_has_a_scenario_and_every_scenario_a_patch",
+            move || every_patch_has_one(&patch_names),
+        ),
+    ];
+    for (name, scenario) in of_rules.iter().chain(&of_patches) {
         let title = format!("{name} is as its scenario says");
         for profile in PROFILE_NAMES {
             trials.push(witnesses::on_model(&title, profile, check(scenario)));
         }
-        for kernel in [&witnesses.mount, &witnesses.uml] {
+        for kernel in witnesses.kernels() {
             trials.push(kernel.trial(&title, check(scenario)));
         }
-        if is_shown_by_uml_only(name) {
-            trials.push(older.trial(&title, check(scenario)));
-        }
+    }
+    for (name, scenario) in of_rules {
         let title = match OUT_OF_REACH.contains(&name.as_str()) {
             true => format!("{name} decides nothing, as its scenario says"),
             false => format!("{name} decides its scenario"),
         };
-        let (rule, scenario) = (name.clone(), Arc::clone(scenario));
-        trials.push(Trial::test(title, move || check_deciding(&rule, &scenario)));
+        trials.push(Trial::test(title, move || check_deciding(&name, &scenario)));
+    }
+    for (name, scenario) in of_patches {
+        let title = format!("{name} changes what its scenario answers");
+        trials.push(Trial::test(title, move || check_telling(&name, &scenario)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(older);
     witnesses.end();
     conclusion.exit_code()
 }
 
-/// Returns the scenarios.
-fn named() -> Vec<Named> {
-    witnesses::scenarios(FOLDER)
+/// Returns the scenarios of a folder.
+fn named(folder: &str) -> Vec<Named> {
+    witnesses::scenarios(folder)
         .into_iter()
         .map(|(name, scenario)| (name, Arc::new(scenario)))
         .collect()
-}
-
-fn is_shown_by_uml_only(rule: &str) -> bool {
-    rules::rule(rule).is_some_and(|rule| matches!(rule.reach, Reach::Uml(_)))
 }
 
 fn check(scenario: &Arc<Scenario>) -> Check {
@@ -123,6 +131,38 @@ fn every_rule_has_one(names: &BTreeSet<String>) -> Result<(), Failed> {
     match complaints.is_empty() {
         true => Ok(()),
         false => Err(complaints.join("\n").into()),
+    }
+}
+
+/// Holds the files against the patches that there are.
+fn every_patch_has_one(names: &BTreeSet<String>) -> Result<(), Failed> {
+    let mut complaints = Vec::new();
+    for Patch { id, .. } in SERIES {
+        let is_unseen = UNSEEN.iter().any(|(unseen, _)| unseen == id);
+        match (names.contains(*id), is_unseen) {
+            (true, false) | (false, true) => {}
+            (false, false) => complaints.push(format!("{id} has no scenario")),
+            (true, true) => complaints.push(format!("{id} has a scenario, but nothing shows it")),
+        }
+    }
+    for name in names {
+        if !SERIES.iter().any(|patch| patch.id == name) {
+            complaints.push(format!("{name} is no patch"));
+        }
+    }
+    match complaints.is_empty() {
+        true => Ok(()),
+        false => Err(complaints.join("\n").into()),
+    }
+}
+
+/// Shows that the model answers the scenario in one way before the patch, in another with it.
+fn check_telling(patch: &str, scenario: &Scenario) -> Result<(), Failed> {
+    let sides = Profile::around(patch).ok_or_else(|| format!("{patch} is no patch"))?;
+    let (before, after) = sides?;
+    match results(scenario, before)? == results(scenario, after)? {
+        false => Ok(()),
+        true => Err(format!("{patch} changes nothing").into()),
     }
 }
 
@@ -167,8 +207,12 @@ fn results(scenario: &Scenario, profile: Profile) -> Result<Vec<Vec<String>>, Fa
 
 /// Writes what the model answers into the files.
 fn bless() -> ExitCode {
-    for (name, scenario) in named() {
-        let path = witnesses::beside(FOLDER).join(format!("{name}.scn"));
+    let folders = [RULES, PATCHES].into_iter();
+    for (folder, (name, scenario)) in folders.flat_map(|folder| {
+        let scenarios = named(folder).into_iter();
+        scenarios.map(move |named| (folder, named))
+    }) {
+        let path = witnesses::beside(folder).join(format!("{name}.scn"));
         let written =
             blessed(&scenario).and_then(|blessed| Ok(fs::write(&path, blessed.to_string())?));
         if let Err(error) = written {

@@ -7,6 +7,9 @@ pub struct Behaviour {
     /// Whether a whole small file of a NODATACOW or preallocated inode may be written inline.
     /// Ended when the COW fallback of NOCOW writeback stopped trying inline extents.
     pub inlines_nocow: bool,
+    /// Whether a whole small file goes inline before anybody asks whether it may be written in
+    /// place. (7.2 does, 6.18 does not.)
+    pub inlines_first: bool,
     /// Whether NOCOW writeback that met a gap between items overlooks the item behind the gap, and
     /// with it every later one of the range: all of it is COWed. (6.1 does, 6.18 does not.)
     pub cows_behind_gap: bool,
@@ -25,6 +28,7 @@ impl Behaviour {
     /// The newest behaviour that is known.
     pub const LATEST: Behaviour = Behaviour {
         inlines_nocow: false,
+        inlines_first: true,
         cows_behind_gap: false,
         joins_ordered: false,
         max_inline: 2048,

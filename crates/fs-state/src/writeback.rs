@@ -109,6 +109,10 @@ impl FsState {
     fn run_delalloc_range(&mut self, id: InodeId, start: u64, content: Content) {
         let inode = self.inode(id);
         if inode.is_nodatacow || inode.has_prealloc {
+            if self.behaviour.inlines_first && self.fits_inline(id, start, content.len()) {
+                self.write_inline(id, &content);
+                return;
+            }
             self.run_delalloc_nocow(id, start, &content);
         } else {
             self.cow_file_range(id, start, content, true);
@@ -248,16 +252,11 @@ impl FsState {
         }
     }
 
-    /// Writes `content` to a fresh extent, or inline if the whole file fits
-    /// (`cow_file_range`, `can_cow_file_range_inline`, fs/btrfs/inode.c).
+    /// Writes `content` to a fresh extent, or inline if the whole file fits (`cow_file_range`,
+    /// fs/btrfs/inode.c).
     fn cow_file_range(&mut self, id: InodeId, start: u64, content: Content, may_inline: bool) {
-        let len = content.len();
-        let size = self.inode(id).size;
-        let inline_len = size.min(start + len);
-        let fits = start == 0 && inline_len >= size && inline_len <= self.behaviour.max_inline;
-        if may_inline && fits {
-            self.drop_extents(id, 0, start + len);
-            self.put_inline(id, content.slice(0..inline_len));
+        if may_inline && self.fits_inline(id, start, content.len()) {
+            self.write_inline(id, &content);
             return;
         }
         let extent = self.extents.allocate(content.clone(), self.transid);
@@ -268,5 +267,19 @@ impl FsState {
             kind: OrderedKind::Cow,
         };
         self.inode_mut(id).ordered.insert(start, ordered);
+    }
+
+    /// Returns whether `len` bytes at `start` are a whole file that fits into the tree
+    /// (`can_cow_file_range_inline`, fs/btrfs/inode.c).
+    fn fits_inline(&self, id: InodeId, start: u64, len: u64) -> bool {
+        let size = self.inode(id).size;
+        start == 0 && size <= len && size <= self.behaviour.max_inline
+    }
+
+    /// Puts a whole file into the tree, in the place of all that it had.
+    fn write_inline(&mut self, id: InodeId, content: &Content) {
+        let size = self.inode(id).size;
+        self.drop_extents(id, 0, content.len());
+        self.put_inline(id, content.slice(0..size));
     }
 }

@@ -13,13 +13,21 @@ use crate::view::{CallView, CountView, EntryView, LockedView, PairView, RangeVie
 use crate::{era, series};
 
 /// The profiles that have names, oldest first.
-pub const PROFILE_NAMES: &[&str] = &["v4", "linux-3.13", "linux-6.1", "linux-6.18"];
+pub const PROFILE_NAMES: &[&str] = &[
+    "v4",
+    "linux-3.13",
+    "linux-6.1",
+    "linux-6.12",
+    "linux-6.18",
+    "linux-7.2",
+];
 
 /// What filesystems did to extents before any patch of the series.
 pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     inlines_nocow: true,
     cows_behind_gap: true,
     joins_ordered: true,
+    inlines_first: false,
     ..Behaviour::LATEST
 };
 
@@ -28,7 +36,9 @@ const RELEASES: &[Release] = &[
     Release::new(3, 11, 0),
     Release::new(3, 13, 0),
     Release::new(6, 1, 0),
+    Release::new(6, 12, 0),
     Release::new(6, 18, 0),
+    Release::new(7, 2, 0),
 ];
 
 /// Everything that decides how one kernel answers.
@@ -178,13 +188,28 @@ impl Profile {
 
     /// Returns the fold of the era of `release` with every patch that it has.
     pub fn mainline(release: Release) -> Result<Profile, ProfileError> {
+        Profile::fold(release, series::SERIES)
+    }
+
+    /// Returns the two sides of a patch of the series: the fold of its era with every patch before
+    /// it, and with it too. `None` if the series does not have it.
+    pub fn around(id: &str) -> Option<Result<(Profile, Profile), ProfileError>> {
+        let patch_idx = series::SERIES.iter().position(|patch| patch.id == id)?;
+        let release = series::SERIES[patch_idx].since?;
+        let before = Profile::fold(release, &series::SERIES[..patch_idx]);
+        let after = Profile::fold(release, &series::SERIES[..=patch_idx]);
+        Some(before.and_then(|before| Ok((before, after?))))
+    }
+
+    /// Returns the fold of the era of `release` with those of the patches that it has.
+    fn fold(release: Release, patches: &[Patch]) -> Result<Profile, ProfileError> {
         let mut profile = if is_remap_era(release) {
             era::remap::profile()
         } else {
             era::btrfs_ioctl::profile()
         };
         let first = profile.release;
-        for patch in series::SERIES {
+        for patch in patches {
             let is_later = first < patch.since;
             let is_in = patch.since.is_some_and(|since| since <= release);
             if is_later

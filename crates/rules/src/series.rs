@@ -19,6 +19,7 @@ pub const SERIES: &[Patch] = &[
     NOCOW_BEHIND_GAP,
     VERIFY_AREA_FIRST,
     LOCK_TARGET_RANGE_ONLY,
+    INLINE_BEFORE_NOCOW,
 ];
 
 /// The merged form copies the whole list in and out.
@@ -179,4 +180,15 @@ pub const LOCK_TARGET_RANGE_ONLY: Patch = Patch {
         ),
         Hunk::DropStep(Plan::Clone, Step::Lock(LockClass::Range, Side::Lower)),
     ],
+};
+
+/// Small files go inline whatever their inode forbids.
+pub const INLINE_BEFORE_NOCOW: Patch = Patch {
+    id: "inline-before-nocow",
+    subject: "Write back a small file inline before asking whether it may be written in place",
+    cite: Cite::new("fs/btrfs/inode.c", "run_delalloc_inline", "3eaf5f082c4c"),
+    since: Some(Release::new(7, 1, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.inlines_first = true
+    })],
 };

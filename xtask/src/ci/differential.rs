@@ -9,9 +9,12 @@ use std::process::Command;
 
 use super::LeftOut;
 use crate::command::{cargo, find, finish, target_folder};
+use crate::kernels;
 
 /// The seeds that the running kernel is asked.
 const SEEDS: [u32; 3] = [1, 2, 3];
+/// The User Mode Linux kernels of the cache that are asked besides the installed one.
+const CACHED_RELEASES: [&str; 2] = ["6.12", "7.2"];
 /// uid and gid of `nobody`.
 const NOBODY: u32 = 65534;
 
@@ -22,7 +25,7 @@ pub(super) fn run() -> Result<LeftOut, String> {
     let mut left_out = LeftOut::new();
 
     let mut failed = Vec::new();
-    let mut compare = |xsame, backend, steps, seed| {
+    let mut compare = |xsame, backend: &str, steps, seed| {
         failed.extend(diff(xsame, &folder.0, backend, steps, seed).err());
     };
 
@@ -37,6 +40,14 @@ pub(super) fn run() -> Result<LeftOut, String> {
     match find("linux.uml") {
         Some(_) => compare(folder.unprivileged()?, "uml", 2000, 1),
         None => left_out.push("uml (install the Debian package user-mode-linux)".to_owned()),
+    }
+    // The cache is that of the caller, and nobody else may be able to read it.
+    for release in CACHED_RELEASES {
+        let backend = format!("uml={release}");
+        match kernels::is_cached(release) {
+            true => compare(Command::new(&xsame), &backend, 2000, 1),
+            false => left_out.push(format!("{backend} (cargo xtask kernels fetches it)")),
+        }
     }
     compare(Command::new(&xsame), "reference", 5000, 1);
     match failed.is_empty() {

@@ -17,11 +17,8 @@ use rules::Profile;
 use scenario::Backend;
 use scenario::text::Scenario;
 
-/// The release of the User Mode Linux kernel that plays a profile.
-const UML_RELEASE: &str = "6.1";
-
 /// Why no kernel is there while tests are listed.
-pub(crate) const LISTING: &str = "not looked for while listing";
+const LISTING: &str = "not looked for while listing";
 
 /// A real kernel that scenarios share, one after the other.
 type Shared = Arc<Mutex<Box<dyn Backend + Send>>>;
@@ -29,7 +26,7 @@ type Shared = Arc<Mutex<Box<dyn Backend + Send>>>;
 /// A kernel that is there with the profile of its release, or why it is not.
 pub(crate) struct Kernel {
     /// What test names call it.
-    title: &'static str,
+    title: String,
     found: Result<(Shared, &'static str), String>,
 }
 
@@ -37,8 +34,8 @@ pub(crate) struct Kernel {
 pub(crate) struct Witnesses {
     /// The running kernel, on a btrfs of our own.
     pub(crate) mount: Kernel,
-    /// A User Mode Linux kernel.
-    pub(crate) uml: Kernel,
+    /// User Mode Linux kernels.
+    pub(crate) umls: Vec<Kernel>,
 }
 
 /// A test of one scenario on one witness; gets the backend and its profile.
@@ -46,23 +43,29 @@ pub(crate) type Check =
     Box<dyn FnOnce(&mut dyn Backend, &'static str) -> Result<(), Failed> + Send>;
 
 impl Witnesses {
-    /// Looks for kernels, unless tests are only listed.
-    pub(crate) fn find(is_listing: bool) -> Witnesses {
-        let look = |title, find: fn() -> Result<Box<dyn Backend + Send>, String>| {
+    /// Looks for the running kernel and for User Mode Linux kernels of some releases, unless tests
+    /// are only listed.
+    pub(crate) fn find(is_listing: bool, uml_releases: &[&str]) -> Witnesses {
+        let look = |title: String, find: &dyn Fn() -> Result<Box<dyn Backend + Send>, String>| {
             let found = match is_listing {
                 true => Err(LISTING.to_owned()),
                 false => find().and_then(profiled),
             };
-            match found {
-                Ok((backend, profile)) => Kernel::held_to(title, profile, Ok(backend)),
-                // The profile of a kernel that is not there does not matter.
-                Err(reason) => Kernel::held_to(title, "", Err(reason)),
-            }
+            let found = found.map(|(backend, profile)| (Arc::new(Mutex::new(backend)), profile));
+            Kernel { title, found }
         };
+        let umls = uml_releases
+            .iter()
+            .map(|release| look(format!("user mode linux {release}"), &|| uml(release)));
         Witnesses {
-            mount: look("the running kernel", mount),
-            uml: look("user mode linux", || uml(UML_RELEASE)),
+            mount: look("the running kernel".to_owned(), &mount),
+            umls: umls.collect(),
         }
+    }
+
+    /// Returns every kernel.
+    pub(crate) fn kernels(&self) -> impl Iterator<Item = &Kernel> {
+        std::iter::once(&self.mount).chain(&self.umls)
     }
 
     /// Takes everything down that was put up.
@@ -74,19 +77,9 @@ impl Witnesses {
 }
 
 impl Kernel {
-    /// Returns a kernel that is held to what `profile` answers, whatever its release.
-    pub(crate) fn held_to(
-        title: &'static str,
-        profile: &'static str,
-        found: Result<Box<dyn Backend + Send>, String>,
-    ) -> Kernel {
-        let found = found.map(|backend| (Arc::new(Mutex::new(backend)), profile));
-        Kernel { title, found }
-    }
-
     /// Returns the test `name` on this kernel, ignored with the reason where it cannot run.
     pub(crate) fn trial(&self, name: &str, check: Check) -> Trial {
-        let title = self.title;
+        let title = &self.title;
         match &self.found {
             Ok((backend, profile)) => {
                 let (backend, profile) = (Arc::clone(backend), *profile);
@@ -178,7 +171,7 @@ fn mount() -> Result<Box<dyn Backend + Send>, String> {
 }
 
 /// Starts a User Mode Linux kernel of a release, or says why there is none.
-pub(crate) fn uml(release: &str) -> Result<Box<dyn Backend + Send>, String> {
+fn uml(release: &str) -> Result<Box<dyn Backend + Send>, String> {
     let started = || {
         let options = UmlOptions {
             agent: env!("CARGO_BIN_EXE_xsame").into(),

@@ -41,8 +41,9 @@ pub const ELEMENT: &[Step] = &[
     Step::WaitOrdered(Side::Target),
     Step::Check(Stage::Range),
     Step::Shorten(Rounding::DownUnlessBothEof),
-    Step::Check(Stage::Shortened),
+    // Before or behind the check is the same: ranges of no length cannot overlap.
     Step::WriteShortened(Side::Target),
+    Step::Check(Stage::Shortened),
     Step::Compare(Comparison::Bytes),
     Step::Check(Stage::Remap),
     // btrfs_extent_same: 16 MiB at a time, both ranges locked, higher address first.
