@@ -257,9 +257,8 @@ pub(crate) fn create_snapshot(
     .map(drop)
 }
 
-/// Makes the subvolume whose top `fd` is open on writable.
-pub(crate) fn make_subvolume_writable(fd: impl AsFd) -> Result<(), Errno> {
-    let fd = fd.as_fd().as_raw_fd();
+/// Returns the flags of the subvolume whose top `fd` is open on.
+fn subvolume_flags(fd: i32) -> Result<u64, Errno> {
     let mut flags: u64 = 0;
     // SAFETY: the kernel writes one `u64`.
     unsafe {
@@ -269,6 +268,19 @@ pub(crate) fn make_subvolume_writable(fd: impl AsFd) -> Result<(), Errno> {
             (&raw mut flags).cast(),
         )
     }?;
+    Ok(flags)
+}
+
+/// Returns whether the subvolume whose top `fd` is open on is read-only.
+pub(crate) fn is_subvolume_readonly(fd: impl AsFd) -> Result<bool, Errno> {
+    let flags = subvolume_flags(fd.as_fd().as_raw_fd())?;
+    Ok(flags & request::BTRFS_SUBVOL_RDONLY != 0)
+}
+
+/// Makes the subvolume whose top `fd` is open on writable.
+pub(crate) fn make_subvolume_writable(fd: impl AsFd) -> Result<(), Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    let mut flags = subvolume_flags(fd)?;
     if flags & request::BTRFS_SUBVOL_RDONLY == 0 {
         return Ok(());
     }
@@ -368,7 +380,7 @@ fn zero_terminated<const N: usize>(name: &str) -> Result<[u8; N], Errno> {
 /// # Safety
 ///
 /// `argument` must point to what the kernel reads and writes for `number`, or to where it faults.
-unsafe fn call(fd: i32, number: u32, argument: *mut c_void) -> Result<i32, Errno> {
+pub(crate) unsafe fn call(fd: i32, number: u32, argument: *mut c_void) -> Result<i32, Errno> {
     // SAFETY: that is what the caller promises.
     let returned = unsafe { libc::ioctl(fd, number as _, argument) };
     if 0 <= returned {

@@ -68,6 +68,7 @@ impl Session {
                 let (run, _) = self.run_mut()?;
                 Ok(outcome(ioctl::sync_filesystem(run.tops.first())))
             }
+            Op::Tree => self.tree(),
             Op::Tick => {
                 wait_for_tick();
                 Ok(Outcome::Done)

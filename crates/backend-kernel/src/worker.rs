@@ -140,7 +140,7 @@ impl Worker {
 
     fn limit(&self, op: &Op) -> Duration {
         match op {
-            Op::Sync | Op::Fsync { .. } | Op::Flush { .. } | Op::Snapshot { .. } => {
+            Op::Sync | Op::Tree | Op::Fsync { .. } | Op::Flush { .. } | Op::Snapshot { .. } => {
                 LONG_LIMIT.max(self.time_limit)
             }
             _ => self.time_limit,

@@ -74,6 +74,14 @@ pub(crate) struct DiffArguments {
     /// How many operations to compare [default: 2000, without limit if --time is given].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,
+    /// Compare the trees themselves every K operations, 0 for never [default: 50].
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 50,
+        hide_default_value = true
+    )]
+    pub(crate) deep_every: u64,
     /// How long to run: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,

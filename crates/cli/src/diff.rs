@@ -104,6 +104,7 @@ fn options(arguments: &DiffArguments) -> Options {
     Options {
         steps,
         time: arguments.time,
+        deep_every: arguments.deep_every,
         ..Options::default()
     }
 }
@@ -149,6 +150,10 @@ impl harness::OpSource for Source {
 
     fn next_op(&mut self) -> Op {
         self.swarm.next()
+    }
+
+    fn added(&mut self, op: &Op) {
+        self.swarm.added(op);
     }
 }
 

@@ -2,7 +2,7 @@
 //! the model in every role, and on the real kernels that are there.
 //!
 //! The scenario of a rule shows the rule decide; that of a patch is answered differently without
-//! the patch.
+//! the patch. Others show what operations do to the trees.
 //!
 //! `XSAME_BLESS=1 cargo test -p cli --test scenarios` writes what the model answers into the files
 //! as what is expected. What it wrote is to be read, and held against kernels.
@@ -28,6 +28,8 @@ use witnesses::{Check, Witnesses};
 const RULES: &str = "scenarios";
 /// Where those of patches are.
 const PATCHES: &str = "patches";
+/// Where those are that look at the trees.
+const TREES: &str = "trees";
 
 /// The releases of the User Mode Linux kernels that are asked, where they are there.
 const UML_RELEASES: [&str; 3] = ["6.1", "6.12", "7.2"];
@@ -72,7 +74,8 @@ fn main() -> ExitCode {
             move || every_patch_has_one(&patch_names),
         ),
     ];
-    for (name, scenario) in of_rules.iter().chain(&of_patches) {
+    let of_trees = named(TREES);
+    for (name, scenario) in of_rules.iter().chain(&of_patches).chain(&of_trees) {
         let title = format!("{name} is as its scenario says");
         for profile in PROFILE_NAMES {
             trials.push(witnesses::on_model(&title, profile, check(scenario)));
@@ -207,7 +210,7 @@ fn results(scenario: &Scenario, profile: Profile) -> Result<Vec<Vec<String>>, Fa
 
 /// Writes what the model answers into the files.
 fn bless() -> ExitCode {
-    let folders = [RULES, PATCHES].into_iter();
+    let folders = [RULES, PATCHES, TREES].into_iter();
     for (folder, (name, scenario)) in folders.flat_map(|folder| {
         let scenarios = named(folder).into_iter();
         scenarios.map(move |named| (folder, named))
@@ -229,7 +232,12 @@ fn blessed(scenario: &Scenario) -> Result<Scenario, Failed> {
     for name in PROFILE_NAMES {
         answers.push((*name, results(scenario, Profile::by_name(name)?)?));
     }
-    let is_telling = |op: &Op| matches!(op, Op::Dedupe(_) | Op::Clone(_) | Op::Observe { .. });
+    let is_telling = |op: &Op| {
+        matches!(
+            op,
+            Op::Dedupe(_) | Op::Clone(_) | Op::Observe { .. } | Op::Tree
+        )
+    };
     let mut blessed = scenario.clone();
     for (idx, line) in blessed.lines.iter_mut().enumerate() {
         if is_telling(&line.op) {

@@ -186,6 +186,11 @@ impl Inode {
         self.nbytes
     }
 
+    /// Returns whether something was preallocated once.
+    pub fn has_prealloc(&self) -> bool {
+        self.has_prealloc
+    }
+
     /// Returns the ranges that are dirty or on their way to disk, in file order as (offset, length)
     /// in bytes; touching ones are told apart.
     pub(crate) fn unwritten_ranges(&self) -> Vec<Unwritten> {

@@ -29,6 +29,7 @@ pub mod page_cache;
 pub mod read;
 pub mod state;
 pub mod transaction;
+pub mod trees;
 pub mod write;
 pub mod writeback;
 
@@ -43,6 +44,7 @@ pub use fsck::Violation;
 pub use inode::{AttributeKind, Inode, InodeId, InodeStat, Kind};
 pub use item::{ExtentSlice, FileExtent, SliceKind};
 pub use state::{FsState, RootId};
+pub use trees::ResolvedRef;
 
 /// Bytes of a block (the sector size of the filesystem).
 pub const BLOCK: u64 = 4096;

@@ -9,6 +9,7 @@ mod map;
 use rustc_hash::FxHashMap;
 use scenario::{
     Capabilities, ElementAnswer, Exchange, Name, Observation, Op, Outcome, Reply, Stat,
+    trees::TreePair,
 };
 
 use crate::bijection::{Bijection, Conflict, Stretch};
@@ -99,7 +100,7 @@ impl Comparer {
         for (name, pairs) in moved {
             self.enter(&name, &pairs, &mut differences);
         }
-        if exchange.op == Op::Sync {
+        if matches!(exchange.op, Op::Sync | Op::Tree) {
             self.forget_all_but(exchange);
         }
         differences.truncate(DIFFERENCES_MAX);
@@ -342,6 +343,12 @@ fn push_stats(name: &Name, fields: &[(StatField, u64, u64)], differences: &mut V
 
 fn compare_outcomes(left: &Outcome, right: &Outcome, differences: &mut Vec<Difference>) {
     if left == right {
+        return;
+    }
+    if let (Outcome::Trees(left), Outcome::Trees(right)) = (left, right) {
+        let pairs = scenario::side_by_side(left, right).into_iter();
+        let odd = pairs.filter(|pair| !pair.is_equal());
+        differences.extend(odd.map(|TreePair { left, right }| Difference::Tree { left, right }));
         return;
     }
     let (

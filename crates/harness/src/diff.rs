@@ -41,6 +41,9 @@ pub struct Options {
     /// A `sync` is put in when so much wall time went by without one: a kernel writes back by
     /// itself after about 30 s.
     pub sync_every: Duration,
+    /// The trees are compared every so many operations and at the end of every episode; 0 is
+    /// never. Only if both witnesses can tell what theirs say.
+    pub deep_every: u64,
     /// How many operations the overhead is measured on.
     pub sample_steps: usize,
     /// The shape of both filesystems.
@@ -55,6 +58,7 @@ impl Default for Options {
             episode_steps: 500,
             patience: Duration::from_secs(1),
             sync_every: Duration::from_secs(8),
+            deep_every: 50,
             sample_steps: 2000,
             geometry: Geometry::default(),
         }
@@ -148,6 +152,8 @@ struct Run<'a> {
     options: &'a Options,
     start: Instant,
     last_sync: Instant,
+    /// Operations since the trees were compared.
+    nr_since_tree: u64,
     steps: u64,
     tally: Tally,
     sample: Sample,
@@ -160,6 +166,7 @@ impl Run<'_> {
             options,
             start,
             last_sync: start,
+            nr_since_tree: 0,
             steps: 0,
             tally: Tally::default(),
             sample: Sample::default(),
@@ -182,12 +189,17 @@ impl Run<'_> {
         on_progress: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<(), BackendError> {
         let mut duel = witnesses.reset(&self.options.geometry, self.options.patience)?;
+        let (expected, observed) = witnesses.capabilities();
+        let has_trees = expected.has_trees && observed.has_trees;
         self.last_sync = Instant::now();
+        self.nr_since_tree = 0;
         self.sample.begin_episode();
         let mut ops: Vec<Op> = Vec::new();
         while self.is_on() && (ops.len() as u64) < self.options.episode_steps {
             let start = Instant::now();
-            let op = self.next_op(source);
+            let is_last = ops.len() as u64 + 1 == self.options.episode_steps
+                || self.steps + 1 == self.options.steps;
+            let op = self.next_op(source, has_trees, is_last);
             let drawn = start.elapsed();
             ops.push(op.clone());
             let exchange = duel.exchange(op);
@@ -215,15 +227,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns the next operation: a sync if it is time for one.
-    fn next_op(&mut self, source: &mut dyn OpSource) -> Op {
-        let op = if self.options.sync_every <= self.last_sync.elapsed() {
+    /// Returns the next operation: a look at the trees or a sync if it is time for one.
+    fn next_op(&mut self, source: &mut dyn OpSource, has_trees: bool, is_last: bool) -> Op {
+        let deep_every = self.options.deep_every;
+        self.nr_since_tree += 1;
+        let is_deep = 0 < deep_every && (deep_every <= self.nr_since_tree || is_last);
+        let op = if has_trees && is_deep {
+            self.nr_since_tree = 0;
+            source.added(&Op::Tree);
+            Op::Tree
+        } else if self.options.sync_every <= self.last_sync.elapsed() {
             source.added(&Op::Sync);
             Op::Sync
         } else {
             source.next_op()
         };
-        if op == Op::Sync {
+        if matches!(op, Op::Sync | Op::Tree) {
             self.last_sync = Instant::now();
         }
         op

@@ -95,6 +95,13 @@ pub enum Difference {
         /// The block that it shares with there, if it is known.
         other: Option<(Name, u64)>,
     },
+    /// A line about the trees differs, or is there on one side only.
+    Tree {
+        /// What is expected.
+        left: Option<String>,
+        /// What is observed.
+        right: Option<String>,
+    },
     /// The kernel's log complained.
     Complaint {
         /// On which side.
@@ -123,6 +130,8 @@ pub enum Field {
     Map,
     /// Which blocks share storage.
     Sharing,
+    /// What the trees say.
+    Tree,
     /// The kernel's log.
     Log,
 }
@@ -165,6 +174,7 @@ impl Difference {
             Difference::Return { .. }
             | Difference::Element { .. }
             | Difference::ReplyBytes { .. }
+            | Difference::Tree { .. }
             | Difference::Complaint { .. } => None,
         }
     }
@@ -180,6 +190,7 @@ impl Difference {
             Difference::Content { .. } => Field::Content,
             Difference::Map { .. } => Field::Map,
             Difference::Sharing { .. } => Field::Sharing,
+            Difference::Tree { .. } => Field::Tree,
             Difference::Complaint { .. } => Field::Log,
         }
     }
@@ -247,6 +258,11 @@ impl fmt::Display for Difference {
                     None => f.write_str("another block")?,
                 }
                 write!(f, " on the {shared_on} side only")
+            }
+            Difference::Tree { left, right } => {
+                let text = |line: &Option<String>| line.clone().unwrap_or_else(|| "nothing".into());
+                let (left, right) = (text(left), text(right));
+                write!(f, "trees: expected {left}, observed {right}")
             }
             Difference::Complaint { side, text } => {
                 write!(f, "the kernel's log on the {side} side: {text}")
@@ -319,6 +335,7 @@ pub(crate) fn outcome_text(outcome: &Outcome) -> String {
         } => errno.to_string(),
         Outcome::Short(len) => format!("short {}", Size(*len)),
         Outcome::NotOpened(errno) => format!("not-opened {errno}"),
+        Outcome::Trees(_) => "trees".to_owned(),
         Outcome::Hangs => "hangs".to_owned(),
         Outcome::Panics => "panics".to_owned(),
     }

@@ -34,7 +34,7 @@ impl Names {
         self.believe(op);
         match op {
             // Both write back files that the operation does not mention: storage moves.
-            Op::Sync => self.add(&mut seen, |_| true),
+            Op::Sync | Op::Tree => self.add(&mut seen, |_| true),
             Op::Snapshot { source, target, .. } => {
                 self.add(&mut seen, |name| {
                     is_below(name, source) || is_below(name, target)

@@ -143,6 +143,12 @@ impl Script {
             Op::Fsync { name } => self.xfs_io(name, "fsync"),
             Op::Sync => self.tried("sync -f ."),
             Op::Tick => self.line("sleep 0.1"),
+            Op::Tree => {
+                self.tried("sync -f .");
+                self.line("device=$(findmnt -n -o SOURCE --target . | sed 's/\\[.*//')");
+                let dump = "btrfs inspect-internal dump-tree --hide-names \"$device\"";
+                self.line(&format!("{dump} | grep -A6 EXTENT_DATA"));
+            }
             Op::Chattr {
                 name,
                 attribute,

@@ -8,6 +8,7 @@ mod calls;
 mod descriptors;
 mod observe;
 mod operations;
+mod trees;
 
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ impl Backend for Sequential {
         Capabilities {
             release: None,
             has_extents: true,
+            has_trees: true,
             has_fine_times: true,
             tick: Duration::ZERO,
             is_root: true,

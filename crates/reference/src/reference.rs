@@ -86,7 +86,7 @@ impl Reference {
             }
             Op::Flush { name } => self.flush(name, Errno::ESPIPE),
             Op::Fsync { name } => self.flush(name, Errno::EINVAL),
-            Op::Sync | Op::Tick | Op::Observe { .. } => Outcome::Done,
+            Op::Sync | Op::Tick | Op::Tree | Op::Observe { .. } => Outcome::Done,
             Op::Chattr {
                 name,
                 attribute,
@@ -130,6 +130,7 @@ impl Backend for Reference {
         Capabilities {
             release: None,
             has_extents: false,
+            has_trees: false,
             // A punch of written zeros changes times, one of a hole does not: both are zeros here.
             has_fine_times: false,
             tick: std::time::Duration::ZERO,

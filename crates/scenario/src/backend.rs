@@ -90,6 +90,8 @@ pub struct Capabilities {
     pub release: Option<Release>,
     /// Whether observations carry maps and blocks (`false`: bytes, sizes and statuses only).
     pub has_extents: bool,
+    /// Whether it can tell what the trees say ([`Op::Tree`]).
+    pub has_trees: bool,
     /// Whether stamps tell every change; otherwise two changes within `tick` may look like none.
     pub has_fine_times: bool,
     /// The grain of the inode clock.
@@ -120,6 +122,18 @@ pub enum BackendError {
         action: String,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// What a tree says makes no sense.
+    #[error(
+        "the {tree} is damaged at {key}: {what}\n  remedy: look at it with btrfs check --readonly"
+    )]
+    Damaged {
+        /// The tree.
+        tree: String,
+        /// The key of the item: (object type offset).
+        key: String,
+        /// What is wrong there.
+        what: String,
     },
     /// The other side of a channel said something that is not in the language, or died.
     #[error("{0}")]

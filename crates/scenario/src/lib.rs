@@ -14,6 +14,7 @@ pub mod observation;
 pub mod op;
 pub mod outcome;
 pub mod text;
+pub mod trees;
 
 pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply};
 pub use fd::{Access, Fd, Mount, Target};
@@ -24,4 +25,7 @@ pub use outcome::{Answer, CallEnd, Effect, ElementAnswer, Outcome};
 pub use text::{
     Labels, Line, Notes, ParseError, Places, ResultBlock, Scenario, parse_op, protocol,
     render_answer, render_observation, results_match,
+};
+pub use trees::{
+    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees, side_by_side,
 };

@@ -69,6 +69,9 @@ pub enum Op {
     Clone(CloneCall),
     /// `FIDEDUPERANGE`.
     Dedupe(DedupeCall),
+    /// Commits as [`Op::Sync`] does, drops the clean pages of every file from the page cache, and
+    /// tells what the trees say.
+    Tree,
     /// Looks at files; no operation on the filesystem.
     Observe { names: Vec<Name> },
 }
@@ -227,7 +230,7 @@ impl Op {
                 add(source);
                 add(target);
             }
-            Op::Sync | Op::Tick => {}
+            Op::Sync | Op::Tick | Op::Tree => {}
             Op::Clone(call) => call
                 .source
                 .name()

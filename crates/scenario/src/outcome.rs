@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use uapi::Errno;
 
+use crate::Trees;
+
 /// The answer to one operation, as every backend can give it. Only this part is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -25,6 +27,8 @@ pub enum Outcome {
         /// The reply bytes by `uapi::normalised_reply`, as far as they can still be read.
         bytes: Vec<u8>,
     },
+    /// The answer of a look at the trees.
+    Trees(Box<Trees>),
     /// The call did not come back within the time limit.
     Hangs,
     /// The kernel died.

@@ -151,7 +151,7 @@ impl Swarm {
     /// Is told of an operation that a run carries out of its own accord.
     pub fn added(&mut self, op: &Op) {
         self.shadow.apply(op);
-        if *op == Op::Sync {
+        if matches!(op, Op::Sync | Op::Tree) {
             self.nr_since_sync = 0;
         }
     }

@@ -42,6 +42,8 @@ pub const BTRFS_IOC_DEFRAG_RANGE: u32 = iow(BTRFS, 16, 48);
 pub const BTRFS_IOC_TREE_SEARCH_V2: u32 = iowr(BTRFS, 17, 112);
 /// Resolve an inode number to a path; the argument is a `btrfs_ioctl_ino_lookup_args`.
 pub const BTRFS_IOC_INO_LOOKUP: u32 = iowr(BTRFS, 18, VOL_ARGS_LEN);
+/// Resolve an address to inodes; the argument is a `btrfs_ioctl_logical_ino_args`, 56 bytes.
+pub const BTRFS_IOC_LOGICAL_INO_V2: u32 = iowr(BTRFS, 59, 56);
 /// Create a snapshot; the argument is a `btrfs_ioctl_vol_args_v2`.
 pub const BTRFS_IOC_SNAP_CREATE_V2: u32 = iow(BTRFS, 23, VOL_ARGS_LEN);
 /// Read the flags of a subvolume, a `u64` of `BTRFS_SUBVOL_*`.
@@ -126,6 +128,7 @@ mod tests {
         assert_eq!(BTRFS_IOC_DEFRAG_RANGE, 0x4030_9410);
         assert_eq!(BTRFS_IOC_TREE_SEARCH_V2, 0xC070_9411);
         assert_eq!(BTRFS_IOC_INO_LOOKUP, 0xD000_9412);
+        assert_eq!(BTRFS_IOC_LOGICAL_INO_V2, 0xC038_943B);
         assert_eq!(BTRFS_IOC_SNAP_CREATE_V2, 0x5000_9417);
         assert_eq!(BTRFS_IOC_SUBVOL_GETFLAGS, 0x8008_9419);
         assert_eq!(BTRFS_IOC_SUBVOL_SETFLAGS, 0x4008_941A);

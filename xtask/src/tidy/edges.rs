@@ -30,10 +30,14 @@ enum Kind {
 const TABLE: &[Row] = &[
     pure("uapi", &[]),
     pure("data", &[]),
-    pure("scenario", &["uapi", "data"]),
+    pure("ondisk", &[]),
+    pure("scenario", &["uapi", "data", "ondisk"]),
     pure("fs-state", &["uapi", "data"]),
     pure("rules", &["uapi", "fs-state"]),
-    pure("model", &["uapi", "data", "fs-state", "rules", "scenario"]),
+    pure(
+        "model",
+        &["uapi", "data", "ondisk", "fs-state", "rules", "scenario"],
+    ),
     pure("reference", &["uapi", "data", "scenario"]),
     pure("strategies", &["uapi", "data", "scenario", "reference"]),
     pure(
@@ -41,7 +45,11 @@ const TABLE: &[Row] = &[
         &["uapi", "data", "scenario", "fs-state", "rules", "model"],
     ),
     outward("harness", &["uapi", "data", "scenario"], &[]),
-    outward("backend-kernel", &["uapi", "data", "scenario"], &[]),
+    outward(
+        "backend-kernel",
+        &["uapi", "data", "ondisk", "scenario"],
+        &[],
+    ),
     outward(
         "backend-uml",
         &["uapi", "scenario", "backend-kernel"],

@@ -185,7 +185,7 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         | Op::Chmod { name, .. }
         | Op::Chown { name, .. } => vec![name],
         Op::Snapshot { source, target, .. } => vec![source, target],
-        Op::Sync | Op::Tick => Vec::new(),
+        Op::Sync | Op::Tick | Op::Tree => Vec::new(),
         Op::Clone(call) => [&mut call.source, &mut call.target]
             .into_iter()
             .filter_map(name_of)

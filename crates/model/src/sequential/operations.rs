@@ -20,6 +20,7 @@ impl Sequential {
         let answer = match op {
             Op::Dedupe(call) => self.dedupe(call),
             Op::Clone(call) => self.clone_range(call),
+            Op::Tree => Ok(self.tree()),
             Op::Write { .. } | Op::Truncate { .. } | Op::Fallocate { .. } | Op::Punch { .. } => {
                 self.write_through(op).map(Answer::plain)
             }

@@ -20,6 +20,7 @@ pub fn render_answer(answer: &Answer, op: &Op) -> Vec<String> {
     let note = |idx: usize| Note(answer.rules.get(idx).and_then(|rule| rule.as_deref()));
     let mut lines = match (&answer.outcome, op) {
         (Outcome::Done, Op::Observe { .. }) => Vec::new(),
+        (Outcome::Trees(trees), _) => trees.lines().into_iter().map(|line| line.text).collect(),
         (Outcome::Dedupe { end, elements, .. }, _) => {
             let targets = match op {
                 Op::Dedupe(call) => call.targets.as_slice(),
@@ -80,6 +81,7 @@ impl fmt::Display for CallText<'_> {
             }
             Outcome::Short(len) => write!(f, "short {}", Size(*len)),
             Outcome::NotOpened(errno) => write!(f, "not-opened {errno}"),
+            Outcome::Trees(_) => f.write_str("trees"),
             Outcome::Hangs => f.write_str("hangs"),
             Outcome::Panics => f.write_str("panics"),
         }
@@ -87,7 +89,7 @@ impl fmt::Display for CallText<'_> {
 }
 
 /// What a call answered has to be, for errors.
-const CALL: &str = "one of ok, an errno, short SIZE, not-opened ERRNO, hangs, panics";
+const CALL: &str = "one of ok, an errno, short SIZE, not-opened ERRNO, trees, hangs, panics";
 
 /// Reads what [`CallText`] prints; a dedupe reads as [`Outcome::Done`] or [`Outcome::Failed`].
 pub(super) fn parse_call(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError> {
@@ -96,6 +98,7 @@ pub(super) fn parse_call(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError>
         "ok" => Ok(Outcome::Done),
         "short" => op_parse::size(cursor, "a size").map(Outcome::Short),
         "not-opened" => cursor.read("an errno", parse_errno).map(Outcome::NotOpened),
+        "trees" => Ok(Outcome::Trees(Box::default())),
         "hangs" => Ok(Outcome::Hangs),
         "panics" => Ok(Outcome::Panics),
         text => parse_errno(text)

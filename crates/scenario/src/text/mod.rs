@@ -16,6 +16,7 @@ mod op_print;
 pub mod protocol;
 mod scenario;
 mod size;
+mod trees;
 
 use std::str::FromStr;
 
@@ -26,6 +27,7 @@ pub use labels::Labels;
 pub use observe::{Places, render_observation};
 pub use scenario::{Line, ResultBlock, Scenario};
 pub use size::Size;
+pub(crate) use trees::{tree_extent, tree_inode, tree_item, tree_ref, tree_root};
 
 use crate::Op;
 use cursor::Cursor;

@@ -10,7 +10,7 @@ use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, 
 
 /// The verbs, for the error about an unknown one.
 const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, unlink, pwrite, truncate, falloc, \
-                     fpunch, flush, fsync, sync, tick, chattr, chmod, chown, clone, dedupe, \
+                     fpunch, flush, fsync, sync, tick, tree, chattr, chmod, chown, clone, dedupe, \
                      observe";
 
 const MEMORY: &str =
@@ -73,6 +73,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
         },
         "sync" => Op::Sync,
         "tick" => Op::Tick,
+        "tree" => Op::Tree,
         "chattr" => parse_chattr(cursor)?,
         "chmod" => Op::Chmod {
             name: name(cursor)?,

@@ -53,6 +53,7 @@ impl fmt::Display for Op {
             Op::Fsync { name } => write!(f, "fsync {name}"),
             Op::Sync => f.write_str("sync"),
             Op::Tick => f.write_str("tick"),
+            Op::Tree => f.write_str("tree"),
             Op::Chattr {
                 name,
                 attribute,

@@ -19,6 +19,7 @@ use super::observe::{self, Places};
 use super::op_parse::{self, Budget};
 use super::scenario::{check_line, check_nr_lines};
 use super::size::Size;
+use super::trees;
 use crate::{Answer, Effect, Exchange, Outcome, Probe, Reply};
 
 /// Longest line of a batch, in bytes: 4 MiB of reply bytes or of literal data fit.
@@ -133,6 +134,12 @@ fn print_reply(text: &mut String, reply: &Reply) -> fmt::Result {
         text.push_str("  = bytes ");
         print_hex(text, bytes)?;
         text.push('\n');
+    }
+    if let Outcome::Trees(trees) = outcome {
+        let lines = trees::raw_lines(trees);
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(text, "  = {line}"))?;
     }
     if !rules.is_empty() {
         text.push_str("  = rules");

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use data::{Content, Digest};
+use ondisk::{Compression, InodeFlags};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ use scenario::{
     Access, Answer, Attribute, CallEnd, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget,
     Effect, ElementAnswer, Exchange, Fd, FileKind, Geometry, Line, MapFlags, MapRun, Mount, Name,
     Observation, Op, Outcome, Probe, Reply, ResultBlock, Scenario, Stat, Storage, Target,
+    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees,
 };
 use uapi::Errno;
 
@@ -169,6 +171,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         name().prop_map(|name| Op::Fsync { name }),
         Just(Op::Sync),
         Just(Op::Tick),
+        Just(Op::Tree),
         (name(), attribute(), any::<bool>()).prop_map(|(name, attribute, is_set)| Op::Chattr {
             name,
             attribute,
@@ -248,6 +251,92 @@ fn errno() -> impl Strategy<Value = Errno> {
     prop_oneof![1_i32..134, 1_i32..=i32::MAX].prop_map(|raw| Errno::new(raw).expect("positive"))
 }
 
+fn tree_item() -> impl Strategy<Value = TreeItem> {
+    let compression = || {
+        prop_oneof![
+            Just(Compression::None),
+            Just(Compression::Zlib),
+            Just(Compression::Lzo),
+            Just(Compression::Zstd),
+        ]
+    };
+    let place = prop_oneof![
+        number().prop_map(|disk_len| TreePlace::Inline { disk_len }),
+        Just(TreePlace::Hole),
+        (any::<bool>(), number(), number(), number()).prop_map(
+            |(is_prealloc, extent, disk_len, skip)| TreePlace::Extent {
+                is_prealloc,
+                extent: Storage(extent),
+                disk_len,
+                skip,
+            }
+        ),
+    ];
+    (number(), number(), number(), compression(), place).prop_map(
+        |(offset, len, ram_bytes, compression, place)| TreeItem {
+            offset,
+            len,
+            ram_bytes,
+            compression,
+            place,
+        },
+    )
+}
+
+fn tree_root() -> impl Strategy<Value = TreeRoot> {
+    let kind = prop_oneof![
+        Just(FileKind::Regular),
+        Just(FileKind::Directory),
+        Just(FileKind::Fifo),
+    ];
+    let inode = (
+        number(),
+        kind,
+        any::<u32>(),
+        number(),
+        number(),
+        any::<u64>(),
+        vec(tree_item(), 0..3),
+    );
+    let inode = inode.prop_map(|(ino, kind, nlink, size, nbytes, flags, items)| TreeInode {
+        ino,
+        kind,
+        nlink,
+        size,
+        nbytes,
+        flags: InodeFlags::from_raw(flags),
+        items,
+    });
+    (name(), any::<bool>(), vec(inode, 0..3)).prop_map(|(name, is_readonly, inodes)| TreeRoot {
+        name,
+        is_readonly,
+        inodes,
+    })
+}
+
+fn trees() -> impl Strategy<Value = Trees> {
+    let csums = (number(), number(), any::<u128>()).prop_map(|(offset, len, digest)| TreeCsums {
+        offset,
+        len,
+        digest: Digest::from_raw(digest),
+    });
+    let to = (option::of(name()), number(), number()).prop_map(|(root, ino, offset)| TreeRef {
+        root,
+        ino,
+        offset,
+    });
+    let extent = (number(), number(), vec(to, 0..3), vec(csums, 0..3)).prop_map(
+        |(extent, len, refs, csums)| TreeExtent {
+            extent: Storage(extent),
+            len,
+            refs,
+            csums,
+        },
+    );
+    (vec(tree_root(), 0..3), vec(extent, 0..3))
+        .prop_map(|(roots, extents)| Trees { roots, extents })
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     let status = prop_oneof![Just(0), Just(1), Just(77), -133..0_i32, any::<i32>()];
     let bytes_deduped = prop_oneof![Just(0_u64), Just(0xdead), number()];
@@ -265,6 +354,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         errno().prop_map(Outcome::Failed),
         number().prop_map(Outcome::Short),
         errno().prop_map(Outcome::NotOpened),
+        trees().prop_map(|trees| Outcome::Trees(Box::new(trees))),
         Just(Outcome::Hangs),
         Just(Outcome::Panics),
         (end, elements, vec(any::<u8>(), 0..60)).prop_map(|(end, elements, bytes)| {

@@ -30,7 +30,7 @@ fn an_unknown_verb_lists_the_verbs() {
     check(
         "frobnicate A",
         "line 1, column 1: expected one of file, dir, fifo, subvol, snapshot, unlink, pwrite, \
-         truncate, falloc, fpunch, flush, fsync, sync, tick, chattr, chmod, chown, clone, dedupe, \
+         truncate, falloc, fpunch, flush, fsync, sync, tick, tree, chattr, chmod, chown, clone, dedupe, \
          observe, found \"frobnicate\"",
     );
 }

@@ -11,7 +11,7 @@ use crate::text::content::parse_hex;
 use crate::text::cursor::Cursor;
 use crate::text::error::{Found, ParseError};
 use crate::text::op_parse::{self, Budget};
-use crate::text::{ELEMENTS_MAX, observe};
+use crate::text::{ELEMENTS_MAX, observe, trees};
 use crate::{Answer, CallEnd, Effect, ElementAnswer, Exchange, Observation, Outcome, Reply};
 
 /// A reply read so far.
@@ -90,6 +90,10 @@ impl Draft {
                 self.complaints.push(answer::parse_log(cursor.rest()));
                 Ok(())
             }
+            record if trees::is_record(record) => match &mut self.call {
+                Some(Outcome::Trees(trees)) => trees::parse_line(cursor, trees),
+                _ => Err(cursor.wrong(word, "the word trees before what they say")),
+            },
             _ if self.call.is_none() => {
                 self.call = Some(answer::parse_call(cursor)?);
                 cursor.end()

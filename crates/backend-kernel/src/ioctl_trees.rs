@@ -1,0 +1,162 @@
+//! The ioctls that look into the trees: search, and back references resolved to inodes.
+//!
+//! Every function here is safe to call: it hands the kernel buffers that it knows the length of.
+//! What the items mean is other files' business.
+#![expect(unsafe_code, reason = "one of the files that talk to the kernel raw")]
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use ondisk::{KeyRange, TreeId};
+use uapi::{Errno, request};
+
+use crate::ioctl::call;
+
+/// `struct btrfs_ioctl_search_args_v2` without its buffer.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SearchArgs {
+    tree_id: u64,
+    min_objectid: u64,
+    max_objectid: u64,
+    min_offset: u64,
+    max_offset: u64,
+    min_transid: u64,
+    max_transid: u64,
+    min_type: u32,
+    max_type: u32,
+    nr_items: u32,
+    unused: u32,
+    unused_words: [u64; 4],
+    buf_size: u64,
+}
+
+/// `struct btrfs_ioctl_logical_ino_args`.
+#[repr(C)]
+struct LogicalInoArgs {
+    logical: u64,
+    size: u64,
+    reserved: [u64; 3],
+    flags: u64,
+    inodes: u64,
+}
+
+/// `struct btrfs_ioctl_ino_lookup_args`.
+#[repr(C)]
+struct InoLookupArgs {
+    treeid: u64,
+    objectid: u64,
+    name: [u8; 4080],
+}
+
+/// `BTRFS_LOGICAL_INO_ARGS_IGNORE_OFFSET`: every item that refers to any part of the extent.
+const IGNORE_OFFSET: u64 = 1;
+
+/// Room for the arguments of a search and for what it finds, aligned as the kernel needs it.
+#[derive(Debug)]
+pub(crate) struct SearchBuffer(Vec<u64>);
+
+impl SearchBuffer {
+    /// Returns a buffer with room for `len_bytes` of items.
+    pub(crate) fn new(len_bytes: usize) -> SearchBuffer {
+        let len_bytes = size_of::<SearchArgs>() + len_bytes;
+        SearchBuffer(vec![0; len_bytes.div_ceil(8)])
+    }
+
+    /// Returns the bytes behind the arguments.
+    pub(crate) fn items(&self) -> &[u8] {
+        let (words, len_bytes) = (&self.0, self.0.len() * 8);
+        // SAFETY: the words are `len_bytes` initialised bytes that live as long as `self`.
+        let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), len_bytes) };
+        &bytes[size_of::<SearchArgs>()..]
+    }
+}
+
+/// Copies the first items of `range` that fit into the buffer; returns how many they are. `tree`
+/// is the subvolume that `fd` is in if `None`.
+///
+/// # Errors
+///
+/// The errno of the call: `EOVERFLOW` if the first item does not fit.
+pub(crate) fn tree_search(
+    fd: impl AsFd,
+    tree: Option<TreeId>,
+    range: KeyRange,
+    buffer: &mut SearchBuffer,
+) -> Result<u32, Errno> {
+    let KeyRange { first, last } = range;
+    let buf_size = (buffer.0.len() * 8 - size_of::<SearchArgs>()) as u64;
+    let arguments = SearchArgs {
+        tree_id: tree.map_or(0, |tree| tree.0),
+        min_objectid: first.object,
+        max_objectid: last.object,
+        min_offset: first.offset,
+        max_offset: last.offset,
+        min_transid: 0,
+        max_transid: u64::MAX,
+        min_type: first.kind.into(),
+        max_type: last.kind.into(),
+        nr_items: u32::MAX,
+        unused: 0,
+        unused_words: [0; 4],
+        buf_size,
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    let at = buffer.0.as_mut_ptr().cast::<SearchArgs>();
+    // SAFETY: the buffer is aligned for `u64` and longer than the arguments.
+    unsafe { at.write(arguments) };
+    // SAFETY: the kernel reads the arguments and writes at most `buf_size` bytes behind them.
+    unsafe { call(fd, request::BTRFS_IOC_TREE_SEARCH_V2, at.cast()) }?;
+    // SAFETY: as above; the kernel wrote the arguments back.
+    Ok(unsafe { at.read() }.nr_items)
+}
+
+/// Fills `buffer` with a `btrfs_data_container` of (inode number, file offset, root) for every item
+/// that refers to the extent at `bytenr`.
+///
+/// # Errors
+///
+/// The errno of the call: `ENOENT` if nothing refers to it; `EINVAL` before 4.15.
+pub(crate) fn logical_ino(fd: impl AsFd, bytenr: u64, buffer: &mut [u64]) -> Result<(), Errno> {
+    let mut arguments = LogicalInoArgs {
+        logical: bytenr,
+        size: size_of_val(buffer) as u64,
+        reserved: [0; 3],
+        flags: IGNORE_OFFSET,
+        inodes: buffer.as_mut_ptr() as u64,
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    let number = request::BTRFS_IOC_LOGICAL_INO_V2;
+    // SAFETY: the kernel reads the arguments and writes at most `size` bytes to `inodes`.
+    unsafe { call(fd, number, (&raw mut arguments).cast()) }.map(drop)
+}
+
+/// Returns the tree of the subvolume that `fd` is in.
+pub(crate) fn tree_of(fd: impl AsFd) -> Result<TreeId, Errno> {
+    let mut arguments = InoLookupArgs {
+        treeid: 0,
+        objectid: ondisk::Key::FIRST_FREE,
+        name: [0; 4080],
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the kernel reads and writes 4096 bytes, which is what `arguments` has.
+    unsafe {
+        call(
+            fd,
+            request::BTRFS_IOC_INO_LOOKUP,
+            (&raw mut arguments).cast(),
+        )
+    }?;
+    Ok(TreeId(arguments.treeid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_have_the_sizes_of_the_kernel() {
+        assert_eq!(size_of::<SearchArgs>(), 112);
+        assert_eq!(size_of::<LogicalInoArgs>(), 56);
+        assert_eq!(size_of::<InoLookupArgs>(), 4096);
+    }
+}

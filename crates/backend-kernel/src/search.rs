@@ -1,0 +1,79 @@
+//! Searches of a tree from its first item to its last: [`TreeSearch`].
+//!
+//! A buffer takes some items at a time, and a larger one is got for an item that does not fit. It
+//! does not know what is looked for.
+
+use std::os::fd::BorrowedFd;
+
+use ondisk::{ItemError, Key, KeyRange, SearchItem, SearchItems, TreeId};
+use scenario::BackendError;
+use uapi::Errno;
+
+use crate::ioctl_trees::{self, SearchBuffer};
+use crate::system_errno;
+
+/// Bytes of items asked for at once.
+const BUFFER_LEN: usize = 64 << 10;
+/// More than the largest item of any tree block has, in bytes.
+const BUFFER_LEN_MAX: usize = 128 << 10;
+
+/// A way into the trees of the filesystem that a descriptor is on.
+#[derive(Debug)]
+pub(crate) struct TreeSearch<'fd> {
+    fd: BorrowedFd<'fd>,
+    buffer: SearchBuffer,
+}
+
+impl<'fd> TreeSearch<'fd> {
+    pub(crate) fn new(fd: BorrowedFd<'fd>) -> TreeSearch<'fd> {
+        TreeSearch {
+            fd,
+            buffer: SearchBuffer::new(BUFFER_LEN),
+        }
+    }
+
+    /// Calls `visit` with every item of `range`, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the search, or an item makes no sense to `visit`.
+    pub(crate) fn each(
+        &mut self,
+        tree: TreeId,
+        range: KeyRange,
+        mut visit: impl FnMut(&SearchItem<'_>) -> Result<(), ItemError>,
+    ) -> Result<(), BackendError> {
+        let mut left = Some(range);
+        while let Some(range) = left {
+            let nr_items =
+                match ioctl_trees::tree_search(self.fd, Some(tree), range, &mut self.buffer) {
+                    Ok(nr_items) => nr_items,
+                    Err(Errno::EOVERFLOW) if self.buffer.items().len() < BUFFER_LEN_MAX => {
+                        self.buffer = SearchBuffer::new(BUFFER_LEN_MAX);
+                        continue;
+                    }
+                    Err(errno) => return Err(system_errno(&format!("search the {tree}"), errno)),
+                };
+            if nr_items == 0 {
+                return Ok(());
+            }
+            let mut last = range.first;
+            for item in SearchItems::new(self.buffer.items(), nr_items) {
+                let item = item.map_err(|error| damaged(tree, last, &error))?;
+                last = item.key;
+                visit(&item).map_err(|error| damaged(tree, last, &error))?;
+            }
+            left = range.behind(last);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the error for an item that makes no sense.
+pub(crate) fn damaged(tree: TreeId, key: Key, what: &dyn std::fmt::Display) -> BackendError {
+    BackendError::Damaged {
+        tree: tree.to_string(),
+        key: key.to_string(),
+        what: what.to_string(),
+    }
+}
