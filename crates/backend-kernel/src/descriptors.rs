@@ -1,11 +1,11 @@
 //! The open descriptors of a run: [`Descriptors`], opened at first use and kept until the name is
-//! unlinked or the run ends, because on btrfs a close can start writeback.
+//! unlinked or closed or the run ends, because on btrfs a close can start writeback.
 //!
 //! It knows how names are opened, not what is done with the descriptors.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, memfd_create, open, openat, statat};
 use scenario::fd::{Access, Fd, Mount, Target};
 use scenario::{BackendError, Name};
@@ -46,6 +46,8 @@ impl From<rustix::io::Errno> for NoFd {
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
     named: FxHashMap<Name, Opened>,
+    /// Names that were unlinked and stand for the one descriptor that is still open.
+    held: FxHashSet<Name>,
     special: FxHashMap<Target, OwnedFd>,
 }
 
@@ -80,7 +82,49 @@ impl Descriptors {
 
     /// Closes everything that is open on `name`.
     pub(crate) fn close(&mut self, name: &Name) {
+        self.held.remove(name);
         self.named.remove(name);
+    }
+
+    /// Returns the held names that are `top` or below it.
+    pub(crate) fn held_below(&self, top: &Name) -> Vec<Name> {
+        let held = self.held.iter().filter(|name| name.is_within(top));
+        held.cloned().collect()
+    }
+
+    /// Returns the descriptors that the held names stand for.
+    pub(crate) fn held_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let opened = self.held.iter().filter_map(|name| self.named.get(name));
+        opened.flat_map(|opened| opened.fds.iter().map(|(_, _, fd)| fd.as_fd()))
+    }
+
+    /// Closes everything that is open on `name` but its read-write descriptor, opening that one
+    /// if need be.
+    pub(crate) fn keep_one(&mut self, tops: &Tops, name: &Name) -> Result<(), NoFd> {
+        let kept = self.any(tops, name)?.as_raw_fd();
+        if let Some(opened) = self.named.get_mut(name) {
+            opened.fds.retain(|(_, _, fd)| fd.as_raw_fd() == kept);
+        }
+        Ok(())
+    }
+
+    /// Notes that `name` is none any more but for what is open.
+    pub(crate) fn hold(&mut self, name: &Name) {
+        self.held.insert(name.clone());
+    }
+
+    /// Closes what is open on `to` and below it; lets what is open on `from` and below it go on
+    /// under that name.
+    pub(crate) fn rename(&mut self, from: &Name, to: &Name) {
+        self.named.retain(|name, _| !name.is_within(to));
+        let named = std::mem::take(&mut self.named).into_iter();
+        self.named = named
+            .map(|(name, opened)| (name.moved(from, to).unwrap_or(name), opened))
+            .collect();
+        let held = std::mem::take(&mut self.held).into_iter();
+        self.held = held
+            .map(|name| name.moved(from, to).unwrap_or(name))
+            .collect();
     }
 
     /// Returns the number that the kernel is handed for `fd`.

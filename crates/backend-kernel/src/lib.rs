@@ -22,6 +22,7 @@ pub mod ground;
 mod ioctl;
 mod ioctl_trees;
 mod leftovers;
+mod links;
 mod log;
 mod loopback;
 mod map;

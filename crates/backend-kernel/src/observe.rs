@@ -64,6 +64,15 @@ impl Observer {
         self.stamps.remove(name);
     }
 
+    /// Lets what was seen of `from` and below it count for `to`.
+    pub(crate) fn rename(&mut self, from: &Name, to: &Name) {
+        self.stamps.retain(|name, _| !name.is_within(to));
+        let seen = std::mem::take(&mut self.stamps).into_iter();
+        self.stamps = seen
+            .map(|(name, stamps)| (name.moved(from, to).unwrap_or(name), stamps))
+            .collect();
+    }
+
     /// Forgets what was seen of every name.
     pub(crate) fn forget_all(&mut self) {
         self.stamps.clear();

@@ -29,6 +29,11 @@ type Called = Result<(), Errno>;
 impl Session {
     /// Carries out one operation.
     pub(crate) fn carry_out(&mut self, op: &Op) -> Result<Outcome, BackendError> {
+        if let Some(name) = op.made_name() {
+            for name in self.run_mut()?.0.fds.held_below(name) {
+                self.close(&name)?;
+            }
+        }
         match op {
             Op::File { name, is_nocow } => self.file(name, *is_nocow),
             Op::Dir { name } => self.named(name, |run, name| {
@@ -52,7 +57,13 @@ impl Session {
                 target,
                 is_readonly,
             } => self.snapshot(source, target, *is_readonly),
-            Op::Unlink { name } => self.unlink(name),
+            Op::Link { source, target } => self.link(source, target),
+            Op::Rename { source, target } => self.rename(source, target),
+            Op::Unlink { name, is_held } => self.unlink(name, *is_held),
+            Op::Close { name } => {
+                self.close(name)?;
+                Ok(Outcome::Done)
+            }
             Op::Write {
                 name,
                 offset,
@@ -101,17 +112,6 @@ impl Session {
             false => Ok(()),
         };
         run.fds.adopt(name, fd);
-        Ok(outcome(result))
-    }
-
-    fn unlink(&mut self, name: &Name) -> Result<Outcome, BackendError> {
-        let (run, _) = self.run_mut()?;
-        run.fds.close(name);
-        let flags = rustix::fs::AtFlags::empty();
-        let result = refused(rustix::fs::unlinkat(run.tops.first(), name.as_str(), flags));
-        if result.is_ok() {
-            self.forget(name);
-        }
         Ok(outcome(result))
     }
 

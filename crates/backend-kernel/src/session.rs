@@ -29,7 +29,7 @@ pub struct Session {
     nr_resets: u64,
     run: Option<Run>,
     pub(crate) buffers: CallBuffers,
-    observer: Observer,
+    pub(crate) observer: Observer,
     log: KernelLog,
 }
 
@@ -99,13 +99,15 @@ impl Session {
             top_name,
             tops,
             fds,
-            subvolumes,
+            mut subvolumes,
         } = run;
         // A deleted subvolume with an open descriptor in it is never cleaned.
         drop(fds);
         drop(tops);
         let parent = open_directory(&self.place.first)?;
         let top = self.place.first.join(&top_name);
+        // A rename may have put an older one into a newer one.
+        subvolumes.sort_by_key(|name| name.components().count());
         for name in subvolumes.iter().rev() {
             let path = top.join(name.as_str());
             let (Some(folder), Some(last)) = (path.parent(), path.file_name()) else {
@@ -160,11 +162,6 @@ impl Session {
                 "the backend was asked before its reset".into(),
             )),
         }
-    }
-
-    /// Forgets what was known of `name`, which is no more.
-    pub(crate) fn forget(&mut self, name: &Name) {
-        self.observer.forget(name);
     }
 }
 

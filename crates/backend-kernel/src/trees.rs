@@ -51,6 +51,7 @@ impl Session {
                 Err(error) => return Err(error),
                 Ok(trees) => {
                     drop_clean_pages(top)?;
+                    run.fds.held_fds().try_for_each(drop_pages)?;
                     return Ok(Outcome::Trees(Box::new(trees)));
                 }
             }
@@ -330,6 +331,12 @@ const FOLDER_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// Drops the clean pages of a file.
+fn drop_pages(file: BorrowedFd<'_>) -> Result<(), BackendError> {
+    fadvise(file, 0, None, Advice::DontNeed)
+        .map_err(|errno| system("drop the pages of a file of the run", errno))
+}
+
 /// Drops the clean pages of every regular file below `folder`.
 fn drop_clean_pages(folder: BorrowedFd<'_>) -> Result<(), BackendError> {
     let listed = |errno| system("list a folder of the run", errno);
@@ -347,8 +354,7 @@ fn drop_clean_pages(folder: BorrowedFd<'_>) -> Result<(), BackendError> {
                 drop_clean_pages(opened(FOLDER_FLAGS)?.as_fd())?;
             }
             FileType::RegularFile => {
-                fadvise(opened(flags)?, 0, None, Advice::DontNeed)
-                    .map_err(|errno| system("drop the pages of a file of the run", errno))?;
+                drop_pages(opened(flags)?.as_fd())?;
             }
             _ => {}
         }

@@ -63,6 +63,8 @@ pub struct Inode {
     pub(crate) kind: Kind,
     pub(crate) mode: u16,
     pub(crate) uid: u32,
+    /// How many names it has.
+    pub(crate) nr_links: u32,
     pub(crate) size: u64,
     pub(crate) is_nodatacow: bool,
     pub(crate) is_nodatasum: bool,
@@ -70,6 +72,8 @@ pub struct Inode {
     pub(crate) is_append: bool,
     /// `BTRFS_INODE_PREALLOC`: something was preallocated once, writeback looks before it COWs.
     pub(crate) has_prealloc: bool,
+    /// `BTRFS_INODE_FLUSH_ON_CLOSE`: it was truncated to nothing since the last close.
+    pub(crate) flushes_on_close: bool,
     pub(crate) mtime: u64,
     pub(crate) ctime: u64,
     /// File extent items by file offset.
@@ -110,12 +114,14 @@ impl Inode {
             kind,
             mode,
             uid: 0,
+            nr_links: 1,
             size: 0,
             is_nodatacow: false,
             is_nodatasum: false,
             is_immutable: false,
             is_append: false,
             has_prealloc: false,
+            flushes_on_close: false,
             mtime: stamp,
             ctime: stamp,
             items: BTreeMap::new(),
@@ -154,6 +160,11 @@ impl Inode {
     /// Returns the owner.
     pub fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// Returns how many names the inode has.
+    pub fn nr_links(&self) -> u32 {
+        self.nr_links
     }
 
     /// Returns `i_size` in bytes.

@@ -23,6 +23,7 @@ pub mod hole_maps;
 pub mod inode;
 pub mod item;
 pub mod items;
+pub mod links;
 pub mod namespace;
 pub mod ordered;
 pub mod page_cache;
@@ -43,6 +44,7 @@ pub use fiemap::MapPiece;
 pub use fsck::Violation;
 pub use inode::{AttributeKind, Inode, InodeId, InodeStat, Kind};
 pub use item::{ExtentSlice, FileExtent, SliceKind};
+pub use links::Renamed;
 pub use state::{FsState, RootId};
 pub use trees::ResolvedRef;
 

@@ -6,6 +6,7 @@ use uapi::Errno;
 
 use crate::hole_maps::HoleMaps;
 use crate::items::StoredItem;
+use crate::links::STUB_INO;
 use crate::page_cache::CachedPages;
 use crate::{AttributeKind, FsState, Inode, InodeId, Kind, RootId};
 
@@ -61,7 +62,7 @@ impl FsState {
         let (parent, name) = self.parent_of(path)?;
         let root = self.add_root(false);
         let top = self.roots[root.0 as usize].top;
-        self.link(parent, name, top);
+        self.add_entry(parent, name, top);
         self.commit();
         Ok(top)
     }
@@ -91,40 +92,9 @@ impl FsState {
         self.roots[source_root.0 as usize].last_snapshot = self.transid;
         let root = self.copy_root(source_root, is_readonly);
         let top = self.roots[root.0 as usize].top;
-        self.link(parent, name, top);
+        self.add_entry(parent, name, top);
         self.commit();
         Ok(top)
-    }
-
-    /// Removes a regular file or a fifo. Nobody has it open: its inode is evicted, unless an
-    /// ordered extent holds it until the next sync.
-    ///
-    /// # Errors
-    /// `ENOENT`, `ENOTDIR`, `EISDIR`, `EROFS`, `EPERM`.
-    pub fn unlink(&mut self, path: &str) -> Result<InodeId, Errno> {
-        let id = self.lookup(path)?;
-        let parent = self.lookup(path.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
-        // An unlink through a read-only root is refused before the victim is looked at.
-        if self.is_root_readonly(parent) {
-            return Err(Errno::EROFS);
-        }
-        let inode = self.inode(id);
-        if inode.is_immutable || inode.is_append {
-            return Err(Errno::EPERM);
-        }
-        if inode.kind == Kind::Directory {
-            return Err(Errno::EISDIR);
-        }
-        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-        self.remove_child(parent, name);
-        self.touch(parent);
-        // An ordered extent that nobody submitted holds its inode.
-        if self.inode(id).ordered.is_empty() {
-            self.evict(id);
-        } else {
-            self.orphans.push(id);
-        }
-        Ok(id)
     }
 
     /// Sets or clears an attribute as `FS_IOC_SETFLAGS` does for a privileged caller.
@@ -203,7 +173,7 @@ impl FsState {
         self.roots[root.0 as usize].next_ino += 1;
         let stamp = self.stamp();
         let id = self.add_inode(Inode::new(root, ino, kind, mode, stamp));
-        self.link(parent, name, id);
+        self.add_entry(parent, name, id);
         Ok(id)
     }
 
@@ -217,16 +187,16 @@ impl FsState {
         if name == "." || self.has_child(parent, name) {
             return Err(Errno::EEXIST);
         }
-        if self.is_root_readonly(parent) {
-            return Err(Errno::EROFS);
-        }
         if self.inode(parent).is_immutable {
             return Err(Errno::EPERM);
+        }
+        if self.is_root_readonly(parent) {
+            return Err(Errno::EROFS);
         }
         Ok((parent, name))
     }
 
-    fn link(&mut self, parent: InodeId, name: &str, child: InodeId) {
+    pub(crate) fn add_entry(&mut self, parent: InodeId, name: &str, child: InodeId) {
         self.set_child(parent, name, child);
         self.touch(parent);
     }
@@ -242,7 +212,8 @@ impl FsState {
         target.last_snapshot = last_snapshot;
         let top = target.top;
         let mut copy = self.copy_inode(source_top, root);
-        copy.children = Some(self.copy_children(source_top, source, root));
+        let mut copies = BTreeMap::new();
+        copy.children = Some(self.copy_children(source_top, source, root, &mut copies));
         self.inodes[top.0 as usize] = Some(Box::new(copy));
         root
     }
@@ -252,6 +223,7 @@ impl FsState {
         dir: InodeId,
         source: RootId,
         root: RootId,
+        known: &mut BTreeMap<InodeId, InodeId>,
     ) -> BTreeMap<Box<str>, InodeId> {
         let entries: Vec<(Box<str>, InodeId)> = match &self.inode(dir).children {
             Some(children) => children
@@ -262,15 +234,22 @@ impl FsState {
         };
         let mut copies = BTreeMap::new();
         for (name, id) in entries {
+            // Another name of an inode that is copied already.
+            if let Some(&copy) = known.get(&id) {
+                copies.insert(name, copy);
+                continue;
+            }
             let mut copy = self.copy_inode(id, root);
             if self.inode(id).root != source {
                 // A subvolume inside shows as an empty directory.
                 let stamp = self.stamp();
-                copy = Inode::new(root, 2, Kind::Directory, 0o755, stamp);
+                copy = Inode::new(root, STUB_INO, Kind::Directory, 0o755, stamp);
             } else if copy.kind == Kind::Directory {
-                copy.children = Some(self.copy_children(id, source, root));
+                copy.children = Some(self.copy_children(id, source, root, known));
             }
-            copies.insert(name, self.add_inode(copy));
+            let copy = self.add_inode(copy);
+            known.insert(id, copy);
+            copies.insert(name, copy);
         }
         copies
     }
@@ -281,6 +260,7 @@ impl FsState {
         copy.root = root;
         copy.dirty.clear();
         copy.ordered.clear();
+        copy.flushes_on_close = false;
         copy.cached = CachedPages::default();
         copy.hole_maps = HoleMaps::default();
         for (&key, item) in &copy.items {

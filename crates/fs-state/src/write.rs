@@ -67,6 +67,7 @@ impl FsState {
             return Ok(());
         }
         self.inode_mut(id).size = size;
+        self.inode_mut(id).flushes_on_close |= size == 0;
         self.truncate_pagecache(id, size);
         if size != old_size {
             self.wait_ordered_range(id, align_down(size), u64::MAX);

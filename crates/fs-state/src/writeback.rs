@@ -21,7 +21,10 @@ impl FsState {
     /// but that extent maps may merge behind it.
     pub fn fsync(&mut self, id: InodeId) {
         self.flush(id);
-        self.log_hole_maps(id);
+        // An inode without a name is not logged.
+        if self.inode(id).nr_links > 0 {
+            self.log_hole_maps(id);
+        }
         self.commit();
     }
 

@@ -67,6 +67,16 @@ impl Comparer {
         if exchange.op == Op::Tick {
             self.tick_step = self.step;
         }
+        if let Op::Rename { target, .. } = &exchange.op {
+            // The stamps come from another name, about which nothing is known here.
+            for (_, seen) in self
+                .seen
+                .iter_mut()
+                .filter(|(name, _)| name.is_within(target))
+            {
+                seen.stamp_step = self.step;
+            }
+        }
         self.compare_again(exchange, left, right)
     }
 

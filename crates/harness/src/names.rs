@@ -14,6 +14,8 @@ pub(crate) const NAMES_PER_STEP_MAX: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     files: BTreeSet<Name>,
+    /// Names that may be those of one inode, two or more.
+    links: Vec<BTreeSet<Name>>,
     /// Tops of subvolumes.
     subvols: BTreeSet<Name>,
 }
@@ -31,8 +33,15 @@ impl Names {
     /// Takes an operation into account and returns what to look at after it, each name once.
     pub(crate) fn after(&mut self, op: &Op, reach: Reach) -> Vec<Name> {
         let mut seen: Vec<Name> = op.names().into_iter().cloned().collect();
+        if let Op::Rename { source, target } = op {
+            self.add(&mut seen, |name| {
+                is_below(name, source) || is_below(name, target)
+            });
+        }
         self.believe(op);
+        self.add_links(&mut seen);
         match op {
+            Op::Rename { target, .. } => self.add(&mut seen, |name| is_below(name, target)),
             // Both write back files that the operation does not mention: storage moves.
             Op::Sync | Op::Tree => self.add(&mut seen, |_| true),
             Op::Snapshot { source, target, .. } => {
@@ -59,6 +68,7 @@ impl Names {
                     }
                 }
                 Observation::Absent => {
+                    self.forget_link(&probe.name);
                     self.files.remove(&probe.name);
                     self.subvols.remove(&probe.name);
                 }
@@ -77,6 +87,8 @@ impl Names {
             Op::Subvol { name } => {
                 self.subvols.insert(name.clone());
             }
+            Op::Link { source, target } => self.link(source, target),
+            Op::Rename { source, target } => self.rename(source, target),
             Op::Snapshot { source, target, .. } => {
                 let copies: Vec<Name> = self
                     .files
@@ -84,9 +96,58 @@ impl Names {
                     .filter_map(|name| self.copy(name, source, target))
                     .collect();
                 self.files.extend(copies);
+                let copied = |names: &BTreeSet<Name>| -> BTreeSet<Name> {
+                    let copies = names.iter();
+                    copies
+                        .filter_map(|name| self.copy(name, source, target))
+                        .collect()
+                };
+                let mut links: Vec<BTreeSet<Name>> = self.links.iter().map(copied).collect();
+                links.retain(|names| 1 < names.len());
+                self.links.extend(links);
                 self.subvols.insert(target.clone());
             }
             _ => {}
+        }
+    }
+
+    fn link(&mut self, source: &Name, target: &Name) {
+        match self.links.iter_mut().find(|names| names.contains(source)) {
+            Some(names) => drop(names.insert(target.clone())),
+            None => self
+                .links
+                .push([source, target].into_iter().cloned().collect()),
+        }
+        self.files.insert(target.clone());
+    }
+
+    fn forget_link(&mut self, name: &Name) {
+        for names in &mut self.links {
+            names.remove(name);
+        }
+        self.links.retain(|names| 1 < names.len());
+    }
+
+    fn rename(&mut self, source: &Name, target: &Name) {
+        // It may be refused: the old names stay until they are seen to be absent.
+        let with_moved = |names: &mut BTreeSet<Name>| {
+            let moved: Vec<Name> = names
+                .iter()
+                .filter_map(|name| name.moved(source, target))
+                .collect();
+            names.extend(moved);
+        };
+        with_moved(&mut self.files);
+        with_moved(&mut self.subvols);
+        self.links.iter_mut().for_each(with_moved);
+    }
+
+    /// Adds the other names of what was seen.
+    fn add_links(&self, seen: &mut Vec<Name>) {
+        let mentioned = seen.clone();
+        let is_seen = |name: &Name| mentioned.contains(name);
+        for names in self.links.iter().filter(|names| names.iter().any(is_seen)) {
+            seen.extend(names.iter().filter(|name| !is_seen(name)).cloned());
         }
     }
 
@@ -161,6 +222,27 @@ mod tests {
             "C N/A S/A S/T/B",
         );
         check(&["subvol S", "file S/A", "snapshot S N"], "S N N/A S/A");
+    }
+
+    #[test]
+    fn all_names_of_an_inode_are_looked_at() {
+        check(
+            &["file A", "link A B", "rename B C", "pwrite A 0 1 0x61"],
+            "A B C",
+        );
+        check(
+            &["file A", "link A B", "snapshot . S", "truncate S/B 0"],
+            "S/B S/A",
+        );
+    }
+
+    #[test]
+    fn what_lies_below_a_directory_is_looked_at_under_its_old_and_its_new_name() {
+        check(
+            &["dir D", "file D/A", "file B", "rename D E", "sync"],
+            "B D/A E/A",
+        );
+        check(&["dir D", "file D/A", "rename D E"], "D E D/A E/A");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 mod calls;
 mod contents;
 
+use std::collections::BTreeMap;
+
 use scenario::text::Scenario;
 use scenario::{Name, Op};
 
@@ -32,6 +34,7 @@ pub fn render(scenario: &Scenario, account: Account<'_>) -> String {
     let mut script = Script {
         text: String::new(),
         nr_files: 0,
+        held: BTreeMap::new(),
     };
     script.head(&ops, account.origin);
     for op in &ops {
@@ -46,6 +49,8 @@ struct Script {
     text: String,
     /// Files with contents written so far.
     nr_files: u32,
+    /// The numbers of the shell's descriptors on files that were unlinked.
+    held: BTreeMap<Name, u32>,
 }
 
 impl Script {
@@ -97,6 +102,9 @@ impl Script {
     fn op(&mut self, op: &Op) {
         self.line("");
         self.line(&format!("echo '+ {op}'"));
+        if let Some(name) = op.made_name() {
+            self.close(name);
+        }
         match op {
             Op::File { name, is_nocow } => {
                 self.tried(&format!("touch ./{name}"));
@@ -117,7 +125,12 @@ impl Script {
                     "btrfs subvolume snapshot{flag} ./{source} ./{target}"
                 ));
             }
-            Op::Unlink { name } => self.tried(&format!("rm -f ./{name}")),
+            Op::Link { source, target } => self.tried(&format!("ln ./{source} ./{target}")),
+            Op::Rename { source, target } => {
+                self.tried(&format!("mv -T ./{source} ./{target}"));
+            }
+            Op::Unlink { name, is_held } => self.unlink(name, *is_held),
+            Op::Close { name } => self.close(name),
             Op::Write {
                 name,
                 offset,
@@ -162,6 +175,30 @@ impl Script {
             Op::Clone(call) => self.calls(&calls::clone(call)),
             Op::Dedupe(call) => self.calls(&calls::dedupe(call)),
             Op::Observe { names } => names.iter().for_each(|name| self.observe(name)),
+        }
+    }
+
+    /// A held file stays open in the shell; a link of its name leads there.
+    fn unlink(&mut self, name: &Name, is_held: bool) {
+        let free = (3..10).find(|fd| !self.held.values().any(|held| held == fd));
+        match free {
+            Some(fd) if is_held => {
+                self.line(&format!("exec {fd}<>./{name}"));
+                self.tried(&format!("rm -f ./{name}"));
+                self.tried(&format!("ln -s /proc/$$/fd/{fd} ./{name}"));
+                self.held.insert(name.clone(), fd);
+            }
+            _ => {
+                self.close(name);
+                self.tried(&format!("rm -f ./{name}"));
+            }
+        }
+    }
+
+    fn close(&mut self, name: &Name) {
+        if let Some(fd) = self.held.remove(name) {
+            self.line(&format!("rm -f ./{name}"));
+            self.line(&format!("exec {fd}<&-"));
         }
     }
 

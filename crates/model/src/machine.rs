@@ -1,7 +1,8 @@
 //! What calls share: the filesystem, the descriptor table, the locks, the profile.
 
-use fs_state::FsState;
+use fs_state::{FsState, InodeId};
 use rules::{Profile, Step};
+use scenario::fd::Access;
 use scenario::op::Caller;
 
 use crate::frame::{CallReport, CloneRequest, Frame, FrameEnd};
@@ -95,14 +96,33 @@ impl Machine {
         i32::try_from(fd).unwrap_or(i32::MAX)
     }
 
-    /// Closes a descriptor; nothing if it is not open.
+    /// Closes a descriptor; nothing if it is not open. The last one ends an inode without a name.
     pub fn close(&mut self, fd: i32) {
-        if let Some(slot) = usize::try_from(fd)
+        let slot = usize::try_from(fd)
             .ok()
-            .and_then(|fd| self.files.get_mut(fd))
-        {
-            *slot = None;
+            .and_then(|fd| self.files.get_mut(fd));
+        let Some(file) = slot.and_then(Option::take) else {
+            return;
+        };
+        let Some(id) = file.inode() else { return };
+        if file.access != Access::Path {
+            self.fs.release(id);
         }
+        self.put(id);
+    }
+
+    /// Ends an inode that has neither a name nor a descriptor.
+    pub fn put(&mut self, id: InodeId) {
+        if self.fs.is_live(id) && self.fs.inode(id).nr_links() == 0 && !self.is_open(id) {
+            self.fs.put(id);
+        }
+    }
+
+    /// Returns whether a descriptor is open on the inode.
+    #[must_use]
+    pub fn is_open(&self, id: InodeId) -> bool {
+        let mut open = self.files.iter().flatten();
+        open.any(|file| file.inode() == Some(id))
     }
 
     /// Returns the open file of a descriptor.

@@ -1,14 +1,14 @@
 //! What an [`Fd`] of an operation is, once opened: [`Opened`].
 //!
-//! A descriptor stays open until an unlink of its name is tried, so an attribute that was set after
-//! the first use does not take away what the descriptor could do. Opening is by root. A fifo always
-//! has a reader.
+//! A descriptor stays open until its name is closed or an unlink of it is tried, so an attribute
+//! that was set after the first use does not take away what the descriptor could do. Opening is by
+//! root. A fifo always has a reader.
 
 use scenario::{Access, Fd, Mount, Name, Target};
 use uapi::Errno;
 
 use crate::inode::{Inode, InodeIdx, Kind};
-use crate::tree::Tree;
+use crate::tree::{OpenName, Tree};
 
 /// An open file, or a number that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +75,18 @@ pub(crate) fn open(tree: &mut Tree, fd: &Fd) -> Result<Opened, Errno> {
             });
         }
     };
-    let idx = tree.lookup(name)?;
-    let inode = tree.inode_mut(idx);
-    let bit = bit(fd.access, fd.mount);
-    if inode.opened & bit == 0 {
-        may_open(inode, fd.access, fd.mount)?;
-        inode.opened |= bit;
-    }
+    let way = way(fd.access, fd.mount);
+    let open = tree.open.get(name).filter(|open| open.ways & way != 0);
+    let idx = match open {
+        Some(open) => open.idx,
+        None => {
+            let idx = tree.lookup(name)?;
+            may_open(tree.inode(idx), fd.access, fd.mount)?;
+            note(tree, name, idx, way);
+            idx
+        }
+    };
+    let inode = tree.inode(idx);
     if fd.access == Access::Path {
         return Ok(Opened::on(Object::Nothing));
     }
@@ -112,8 +117,30 @@ pub(crate) fn open_any(tree: &mut Tree, name: &Name) -> Result<InodeIdx, Errno> 
 }
 
 /// Notes that the creation of a file has opened its read-write descriptor.
-pub(crate) fn adopt(inode: &mut Inode) {
-    inode.opened |= bit(Access::ReadWrite, Mount::First);
+pub(crate) fn adopt(tree: &mut Tree, name: &Name, idx: InodeIdx) {
+    note(tree, name, idx, way(Access::ReadWrite, Mount::First));
+}
+
+/// Closes all descriptors on a name but the one that [`open_any`] opens.
+pub(crate) fn keep_one(tree: &mut Tree, name: &Name) -> Result<(), Errno> {
+    open_any(tree, name)?;
+    let writable = way(Access::ReadWrite, Mount::First);
+    if let Some(open) = tree.open.get_mut(name) {
+        open.ways = match open.ways & writable {
+            0 => way(Access::ReadOnly, Mount::First),
+            _ => writable,
+        };
+    }
+    Ok(())
+}
+
+fn note(tree: &mut Tree, name: &Name, idx: InodeIdx, way: u16) {
+    let closed = OpenName {
+        idx,
+        ways: 0,
+        is_held: false,
+    };
+    tree.open.entry(name.clone()).or_insert(closed).ways |= way;
 }
 
 /// Returns the errno of `open(2)` by root, if it would fail.
@@ -141,8 +168,8 @@ fn may_open(inode: &Inode, access: Access, mount: Mount) -> Result<(), Errno> {
     }
 }
 
-/// Returns the bit of [`Inode::opened`] for a way to open.
-fn bit(access: Access, mount: Mount) -> u16 {
+/// Returns the bit of [`OpenName::ways`] for a way to open.
+fn way(access: Access, mount: Mount) -> u16 {
     1 << (access_idx(access) * 3 + mount_idx(mount))
 }
 

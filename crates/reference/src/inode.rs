@@ -65,7 +65,7 @@ pub struct FileView<'a> {
     pub is_readonly: bool,
 }
 
-/// An inode: attributes, bytes, and which descriptors were opened on it.
+/// An inode: attributes and bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Inode {
     pub(crate) kind: Kind,
@@ -80,8 +80,8 @@ pub(crate) struct Inode {
     /// Whether the subvolume that it belongs to is read-only.
     pub(crate) is_readonly: bool,
     pub(crate) stamps: Stamps,
-    /// One bit for each way in which it is open, see `descriptor.rs`.
-    pub(crate) opened: u16,
+    /// How many names it has.
+    pub(crate) nr_links: u32,
 }
 
 /// The times that are told apart, in operations since the start of the run.
@@ -107,7 +107,7 @@ impl Inode {
                 mtime: now,
                 ctime: now,
             },
-            opened: 0,
+            nr_links: 1,
         }
     }
 

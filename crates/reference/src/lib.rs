@@ -11,6 +11,7 @@ mod attributes;
 mod descriptor;
 mod inode;
 mod io;
+mod links;
 mod memory;
 mod reference;
 mod remap;

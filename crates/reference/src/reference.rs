@@ -7,7 +7,7 @@ use scenario::{
 };
 use uapi::Errno;
 
-use crate::inode::{FileView, Kind, Stamps};
+use crate::inode::{FileView, InodeIdx, Kind, Stamps};
 use crate::io::Allocation;
 use crate::tree::Tree;
 use crate::{attributes, descriptor, io, remap};
@@ -43,12 +43,17 @@ impl Reference {
     pub fn act(&mut self, op: &Op) -> Outcome {
         self.now += 1;
         let (tree, now) = (&mut self.tree, self.now);
+        if let Some(name) = op.made_name() {
+            for name in tree.held_below(name) {
+                self.seen.remove(&name);
+                tree.close(&name, now);
+            }
+        }
         match op {
             Op::File { name, is_nocow } => match tree.create(name, Kind::Regular, now) {
                 Ok(idx) => {
-                    let inode = tree.inode_mut(idx);
-                    inode.is_nocow |= is_nocow;
-                    descriptor::adopt(inode);
+                    tree.inode_mut(idx).is_nocow |= is_nocow;
+                    descriptor::adopt(tree, name, idx);
                     Outcome::Done
                 }
                 Err(errno) => Outcome::Failed(errno),
@@ -61,7 +66,24 @@ impl Reference {
                 target,
                 is_readonly,
             } => tree.snapshot(source, target, *is_readonly, now),
-            Op::Unlink { name } => ended(tree.unlink(name, now)),
+            Op::Link { source, target } => ended(tree.link(source, target, now)),
+            Op::Rename { source, target } => {
+                let renamed = tree.rename(source, target, now);
+                if renamed == Ok(true) {
+                    self.move_seen(source, target);
+                }
+                ended(renamed)
+            }
+            Op::Unlink { name, is_held } => {
+                if !is_held {
+                    self.close(name);
+                }
+                self.tree.unlink(name, *is_held, now)
+            }
+            Op::Close { name } => {
+                self.close(name);
+                Outcome::Done
+            }
             Op::Write {
                 name,
                 offset,
@@ -102,13 +124,34 @@ impl Reference {
     /// Returns what is known of `name`; `None` if nothing has this name.
     #[must_use]
     pub fn file(&self, name: &Name) -> Option<FileView<'_>> {
-        let idx = self.tree.lookup(name).ok()?;
+        let idx = self.find(name)?;
         Some(self.tree.inode(idx).view())
     }
 
     /// Returns every name with what is known of it, in no particular order.
     pub fn files(&self) -> impl Iterator<Item = (&Name, FileView<'_>)> {
         self.tree.names().map(|(name, inode)| (name, inode.view()))
+    }
+
+    /// Closes what is open on a name; what is held is forgotten with it.
+    fn close(&mut self, name: &Name) {
+        if self.tree.held(name).is_some() {
+            self.seen.remove(name);
+        }
+        self.tree.close(name, self.now);
+    }
+
+    fn find(&self, name: &Name) -> Option<InodeIdx> {
+        self.tree.held(name).or_else(|| self.tree.lookup(name).ok())
+    }
+
+    /// Lets what was seen of a name and below it count for its new name.
+    fn move_seen(&mut self, from: &Name, to: &Name) {
+        self.seen.retain(|name, _| !name.is_within(to));
+        let seen = std::mem::take(&mut self.seen).into_iter();
+        self.seen = seen
+            .map(|(name, stamps)| (name.moved(from, to).unwrap_or(name), stamps))
+            .collect();
     }
 
     /// Returns the outcome of writing back: nothing happens, but a fifo has nothing to write.
@@ -150,7 +193,7 @@ impl Backend for Reference {
     }
 
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
-        let Ok(idx) = self.tree.lookup(&probe.name) else {
+        let Some(idx) = self.find(&probe.name) else {
             self.seen.remove(&probe.name);
             return Ok(Observation::Absent);
         };

@@ -11,10 +11,22 @@ use crate::inode::{Inode, InodeIdx, Kind};
 /// Every name of the run with its inode. Parents are always there.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    inodes: Vec<Inode>,
-    names: FxHashMap<Name, InodeIdx>,
-    /// Slots of `inodes` that an unlink has freed.
-    free: Vec<InodeIdx>,
+    pub(crate) inodes: Vec<Inode>,
+    pub(crate) names: FxHashMap<Name, InodeIdx>,
+    /// What is open on each name.
+    pub(crate) open: FxHashMap<Name, OpenName>,
+    /// Slots of `inodes` that are free.
+    pub(crate) free: Vec<InodeIdx>,
+}
+
+/// The descriptors on a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenName {
+    pub(crate) idx: InodeIdx,
+    /// One bit for each way in which it is open, see `descriptor.rs`.
+    pub(crate) ways: u16,
+    /// Whether the name was unlinked since.
+    pub(crate) is_held: bool,
 }
 
 /// Mode of new directories, subvolumes and stubs.
@@ -28,6 +40,7 @@ impl Tree {
         let mut tree = Tree {
             inodes: Vec::new(),
             names: FxHashMap::default(),
+            open: FxHashMap::default(),
             free: Vec::new(),
         };
         tree.insert(
@@ -74,30 +87,6 @@ impl Tree {
         };
         self.touch_directory(parent, now);
         Ok(self.insert(name.clone(), inode))
-    }
-
-    /// Removes a file or a fifo, as `unlink(2)` does.
-    pub(crate) fn unlink(&mut self, name: &Name, now: u64) -> Result<(), Errno> {
-        let idx = self.lookup(name)?;
-        // The harness closes first, whatever comes of it.
-        self.inodes[idx].opened = 0;
-        let Some(parent) = parent_name(name) else {
-            return Err(Errno::EISDIR);
-        };
-        let parent = self.lookup(&parent)?;
-        self.may_change_directory(parent)?;
-        let inode = &self.inodes[idx];
-        if self.inodes[parent].is_append || inode.is_append || inode.is_immutable {
-            return Err(Errno::EPERM);
-        }
-        if inode.kind.is_directory() {
-            return Err(Errno::EISDIR);
-        }
-        self.names.remove(name);
-        self.inodes[idx] = Inode::new(Kind::Fifo, 0, now);
-        self.free.push(idx);
-        self.touch_directory(parent, now);
-        Ok(())
     }
 
     /// Creates a subvolume, as an ioctl on its parent directory.
@@ -147,27 +136,29 @@ impl Tree {
             return Err(Errno::EINVAL);
         }
         let parent = self.parent_of_new(target, Kind::SubvolumeTop)?;
-        for (name, mut inode) in self.below(source, now) {
-            inode.is_readonly = is_readonly;
-            inode.opened = 0;
-            self.insert(target.join(&name), inode);
+        for (name, inode) in self.below(source, is_readonly, now) {
+            match inode {
+                Copied::Inode(inode) => drop(self.insert(target.join(&name), *inode)),
+                Copied::Again(first) => self.insert_again(target.join(&name), &target.join(&first)),
+            }
         }
         let mut top = self.inodes[source_idx].clone();
         top.is_readonly = is_readonly;
-        top.opened = 0;
         self.insert(target.clone(), top);
         self.touch_directory(parent, now);
         Ok(())
     }
 
     /// Returns copies of what is below a subvolume's top, by names relative to it, with a stub in
-    /// the place of each subvolume.
-    fn below(&self, source: &Name, now: u64) -> Vec<(Name, Inode)> {
-        let relatives: Vec<(Name, InodeIdx)> = self
+    /// the place of each subvolume. Names of one inode are names of one copy.
+    fn below(&self, source: &Name, is_readonly: bool, now: u64) -> Vec<(Name, Copied)> {
+        let mut relatives: Vec<(Name, InodeIdx)> = self
             .names
             .iter()
             .filter_map(|(name, &idx)| Some((relative_to(name, source)?, idx)))
             .collect();
+        // A map's order is no order: slots must not depend on it.
+        relatives.sort_by(|(left, _), (right, _)| left.cmp(right));
         let subvolumes: Vec<Name> = relatives
             .iter()
             .filter(|(_, idx)| self.inodes[*idx].kind == Kind::SubvolumeTop)
@@ -178,20 +169,22 @@ impl Tree {
                 .iter()
                 .any(|top| relative_to(name, top).is_some())
         };
-        let mut copies: Vec<(Name, Inode)> = relatives
-            .iter()
-            .filter(|(name, _)| !is_hidden(name))
-            .map(|(name, idx)| match self.inodes[*idx].kind {
-                Kind::SubvolumeTop | Kind::Stub => {
-                    (name.clone(), Inode::new(Kind::Stub, DIRECTORY_MODE, now))
-                }
-                Kind::Regular | Kind::Directory | Kind::Fifo => {
-                    (name.clone(), self.inodes[*idx].clone())
-                }
-            })
-            .collect();
-        // A map's order is no order: slots must not depend on it.
-        copies.sort_by(|(left, _), (right, _)| left.cmp(right));
+        relatives.retain(|(name, _)| !is_hidden(name));
+        let mut firsts: FxHashMap<InodeIdx, Name> = FxHashMap::default();
+        let mut copies = Vec::with_capacity(relatives.len());
+        for (name, idx) in relatives {
+            let mut copy = match self.inodes[idx].kind {
+                Kind::SubvolumeTop | Kind::Stub => Inode::new(Kind::Stub, DIRECTORY_MODE, now),
+                Kind::Regular | Kind::Directory | Kind::Fifo => self.inodes[idx].clone(),
+            };
+            if let Some(first) = firsts.get(&idx) {
+                copies.push((name, Copied::Again(first.clone())));
+                continue;
+            }
+            firsts.insert(idx, name.clone());
+            copy.is_readonly = is_readonly;
+            copies.push((name, Copied::Inode(Box::new(copy))));
+        }
         copies
     }
 
@@ -213,7 +206,7 @@ impl Tree {
         Ok(parent)
     }
 
-    fn may_change_directory(&self, idx: InodeIdx) -> Result<(), Errno> {
+    pub(crate) fn may_change_directory(&self, idx: InodeIdx) -> Result<(), Errno> {
         let directory = &self.inodes[idx];
         if directory.is_immutable {
             return Err(Errno::EPERM);
@@ -225,10 +218,17 @@ impl Tree {
         }
     }
 
-    fn touch_directory(&mut self, idx: InodeIdx, now: u64) {
+    pub(crate) fn touch_directory(&mut self, idx: InodeIdx, now: u64) {
         let stamps = &mut self.inodes[idx].stamps;
         stamps.mtime = now;
         stamps.ctime = now;
+    }
+
+    /// Makes `name` a further name of the inode that has the name `first`.
+    fn insert_again(&mut self, name: Name, first: &Name) {
+        if let Some(&idx) = self.names.get(first) {
+            self.names.insert(name, idx);
+        }
     }
 
     fn insert(&mut self, name: Name, inode: Inode) -> InodeIdx {
@@ -264,8 +264,16 @@ impl Tree {
     }
 }
 
+/// What a snapshot has of a name.
+enum Copied {
+    /// An inode of its own.
+    Inode(Box<Inode>),
+    /// The inode that another name has already.
+    Again(Name),
+}
+
 /// Returns the name of the directory that `name` lies in; `None` for the top.
-fn parent_name(name: &Name) -> Option<Name> {
+pub(crate) fn parent_name(name: &Name) -> Option<Name> {
     if name.is_top() {
         return None;
     }

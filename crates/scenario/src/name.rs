@@ -57,6 +57,29 @@ impl Name {
     }
 }
 
+impl Name {
+    /// Returns the name that this one has after `from` was renamed to `to`; `None` if it is
+    /// neither `from` nor below it.
+    pub fn moved(&self, from: &Name, to: &Name) -> Option<Name> {
+        let mut parts = self.components();
+        let is_prefix = from.components().all(|part| parts.next() == Some(part));
+        if !is_prefix {
+            return None;
+        }
+        let rest: Vec<&str> = parts.collect();
+        match Name::new(&rest.join("/")) {
+            Some(rest) => Some(to.join(&rest)),
+            None => Some(to.clone()),
+        }
+    }
+
+    /// Returns whether this is `top` or below it.
+    pub fn is_within(&self, top: &Name) -> bool {
+        let mut parts = self.components();
+        top.components().all(|part| parts.next() == Some(part))
+    }
+}
+
 impl FromStr for Name {
     type Err = ();
 

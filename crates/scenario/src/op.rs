@@ -27,8 +27,18 @@ pub enum Op {
         target: Name,
         is_readonly: bool,
     },
-    /// Removes a regular file or a fifo and closes every descriptor on it.
-    Unlink { name: Name },
+    /// Makes `target` a second name of the file `source`, `link(2)`.
+    Link { source: Name, target: Name },
+    /// `rename(2)`: descriptors and what is below a directory go on under the new name, those on
+    /// what was replaced are closed. Nothing happens if both are names of one file.
+    Rename { source: Name, target: Name },
+    /// Removes a name of a regular file or a fifo. Closes every descriptor on it first; if
+    /// `is_held`, all but the read-write one, and the name stands for that open file until `close`
+    /// or until an operation is to make the name anew, which closes it first.
+    Unlink { name: Name, is_held: bool },
+    /// Closes every descriptor on a name. On btrfs a close can start writeback, and the last one
+    /// ends a file that has no name any more.
+    Close { name: Name },
     /// One `pwrite(2)` through a read-write descriptor.
     Write {
         name: Name,
@@ -216,7 +226,8 @@ impl Op {
             | Op::Dir { name }
             | Op::Fifo { name }
             | Op::Subvol { name }
-            | Op::Unlink { name }
+            | Op::Unlink { name, .. }
+            | Op::Close { name }
             | Op::Write { name, .. }
             | Op::Truncate { name, .. }
             | Op::Fallocate { name, .. }
@@ -226,7 +237,9 @@ impl Op {
             | Op::Chattr { name, .. }
             | Op::Chmod { name, .. }
             | Op::Chown { name, .. } => add(name),
-            Op::Snapshot { source, target, .. } => {
+            Op::Snapshot { source, target, .. }
+            | Op::Link { source, target }
+            | Op::Rename { source, target } => {
                 add(source);
                 add(target);
             }
@@ -246,5 +259,18 @@ impl Op {
             Op::Observe { names: asked } => asked.iter().for_each(add),
         }
         names
+    }
+
+    /// Returns the name that the operation makes, if it makes one.
+    pub fn made_name(&self) -> Option<&Name> {
+        match self {
+            Op::File { name, .. } | Op::Dir { name } | Op::Fifo { name } | Op::Subvol { name } => {
+                Some(name)
+            }
+            Op::Snapshot { target, .. } | Op::Link { target, .. } | Op::Rename { target, .. } => {
+                Some(target)
+            }
+            _ => None,
+        }
     }
 }

@@ -244,7 +244,7 @@ impl Swarm {
     }
 
     /// Returns a name that no file has, sometimes within a directory or subvolume.
-    fn unused_file_name(&mut self) -> Name {
+    pub(crate) fn unused_file_name(&mut self) -> Name {
         let parents: Vec<Name> = self
             .places
             .iter()
@@ -255,6 +255,11 @@ impl Swarm {
             Some(parent) => parent.clone(),
             None => Name::top(),
         };
+        self.unused_name_in(&parent)
+    }
+
+    /// Returns a name in a folder that nothing has.
+    pub(crate) fn unused_name_in(&mut self, parent: &Name) -> Name {
         let first = self.dice.below(26) as u8;
         let letters = (0..26u8).map(|nth| b'A' + (first + nth) % 26);
         for letter in letters {

@@ -24,6 +24,12 @@ const SIZES: [u64; 7] = [
 /// How likely each of them is.
 const SIZE_WEIGHTS: [u32; SIZES.len()] = [30, 20, 20, 10, 3, 3, 4];
 
+/// Returns the removal of a file.
+fn unlink(name: Name) -> Op {
+    let is_held = false;
+    Op::Unlink { name, is_held }
+}
+
 impl Swarm {
     /// Returns the first step of a plan with two large files.
     pub(crate) fn draw_large(&mut self) -> Option<Op> {
@@ -68,8 +74,7 @@ impl Swarm {
             self.plan.push_back(Op::Sync);
         }
         self.plan_calls(&one, &two, len);
-        self.plan.push_back(Op::Unlink { name: one.clone() });
-        self.plan.push_back(Op::Unlink { name: two });
+        self.plan.extend([one.clone(), two].map(unlink));
         Some(Op::File {
             name: one,
             is_nocow: false,
@@ -117,8 +122,7 @@ impl Swarm {
             });
         }
         self.plan.push_back(Op::Dedupe(call));
-        self.plan.push_back(Op::Unlink { name: one.clone() });
-        self.plan.push_back(Op::Unlink { name: two });
+        self.plan.extend([one.clone(), two].map(unlink));
         Some(file(&one))
     }
 

@@ -18,6 +18,7 @@ mod dice;
 mod edges;
 mod file_ops;
 mod large_ops;
+mod link_ops;
 mod list_ops;
 mod material;
 mod pair;

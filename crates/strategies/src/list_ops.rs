@@ -34,6 +34,9 @@ impl Swarm {
     /// Returns a descriptor from which a file can be read.
     pub(crate) fn source_fd(&mut self, file_idx: usize) -> Fd {
         let mut fd = self.plain_fd(file_idx);
+        if fd.name().is_some_and(|name| self.shadow.is_held(name)) {
+            return fd;
+        }
         match self.dice.below(100) {
             0..12 => fd.access = Access::ReadOnly,
             12..15 if self.options.has_mounts => {
@@ -49,6 +52,9 @@ impl Swarm {
     /// Returns a descriptor into which root can dedupe.
     pub(crate) fn target_fd(&mut self, file_idx: usize) -> Fd {
         let mut fd = self.plain_fd(file_idx);
+        if fd.name().is_some_and(|name| self.shadow.is_held(name)) {
+            return fd;
+        }
         let is_readonly = fd.access == Access::ReadOnly;
         match self.dice.below(100) {
             0..8 => fd.access = Access::ReadOnly,

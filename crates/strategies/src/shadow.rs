@@ -3,6 +3,8 @@
 //! A flat reference has names, sizes and bytes; beside it stands a [`BlockMap`] for each regular
 //! file. Every operation that is drawn is carried out here. What any witness answers is not known.
 
+mod names;
+
 use reference::{FileView, Kind, Reference};
 use rustc_hash::FxHashMap;
 use scenario::{CloneCall, DedupeCall, Name, Op, Outcome};
@@ -17,7 +19,10 @@ pub(crate) const BIG_FILE_LEN: u64 = 1 << 20;
 /// A regular file.
 #[derive(Debug)]
 pub(crate) struct File {
+    /// The name that operations call it by, one of those it has.
     pub(crate) name: Name,
+    /// Its other names.
+    pub(crate) aliases: Vec<Name>,
     pub(crate) blocks: BlockMap,
     pub(crate) size: u64,
     pub(crate) is_nocow: bool,
@@ -36,6 +41,8 @@ pub(crate) struct Shadow {
     /// Regular files in the order in which they came; an unlink moves the last one.
     files: Vec<File>,
     idx_of: FxHashMap<Name, usize>,
+    /// Names that stand for open files only.
+    held: Vec<Name>,
     allocator: Allocator,
     pub(crate) counts: Counts,
 }
@@ -46,6 +53,7 @@ impl Shadow {
             reference: Reference::new(),
             files: Vec::new(),
             idx_of: FxHashMap::default(),
+            held: Vec::new(),
             allocator: Allocator::new(),
             counts: Counts::default(),
         }
@@ -75,6 +83,7 @@ impl Shadow {
     /// Carries out an operation.
     pub(crate) fn apply(&mut self, op: &Op) {
         self.count_size(op);
+        self.close_before(op);
         let outcome = match op {
             Op::Dedupe(call) => return self.apply_dedupe(call, op),
             Op::Snapshot {
@@ -91,7 +100,12 @@ impl Shadow {
         }
         match op {
             Op::File { name, .. } => self.add(name.clone(), BlockMap::default(), false),
-            Op::Unlink { name } => self.remove(name),
+            Op::Unlink { name, is_held } => match is_held {
+                true => self.held.push(name.clone()),
+                false => self.remove(name),
+            },
+            Op::Link { source, target } => self.add_alias(source, target),
+            Op::Rename { source, target } => self.rename(source, target),
             Op::Write {
                 name,
                 offset,
@@ -124,7 +138,8 @@ impl Shadow {
             Op::Sync | Op::Tree => self.flush_all(),
             Op::Chattr { name, .. } => self.follow(name, |_, _, _, _| {}),
             Op::Clone(call) => self.follow_clone(call),
-            Op::Dir { .. }
+            Op::Close { .. }
+            | Op::Dir { .. }
             | Op::Fifo { .. }
             | Op::Subvol { .. }
             | Op::Snapshot { .. }
@@ -301,20 +316,23 @@ impl Shadow {
         }
         // In the order of the list: the copies must come in the same order on every machine.
         for idx in 0..self.files.len() {
-            let Some(relative) = below(&self.files[idx].name, source) else {
+            let file = &self.files[idx];
+            let names = std::iter::once(&file.name).chain(&file.aliases);
+            let copies = names.filter_map(|name| Some(target.join(&below(name, source)?)));
+            let is_file = |name: &Name| {
+                let view = self.reference.file(name);
+                view.is_some_and(|view| view.kind == Kind::Regular)
+            };
+            let mut copies: Vec<Name> = copies.filter(is_file).collect();
+            let Some(name) = copies.pop() else {
                 continue;
             };
-            let name = target.join(&relative);
-            if self
-                .reference
-                .file(&name)
-                .is_none_or(|view| view.kind != Kind::Regular)
-            {
-                continue;
-            }
             self.flush(idx, 0);
             let blocks = self.files[idx].blocks.clone();
-            self.add(name, blocks, is_readonly);
+            self.add(name.clone(), blocks, is_readonly);
+            for alias in copies {
+                self.add_alias(&name, &alias);
+            }
         }
     }
 
@@ -327,22 +345,13 @@ impl Shadow {
             is_nocow: view.is_nocow,
             is_copy: !blocks.keys().is_empty() || is_readonly,
             name: name.clone(),
+            aliases: Vec::new(),
             blocks,
             is_readonly,
             was_written: false,
         };
         self.idx_of.insert(name, self.files.len());
         self.files.push(file);
-    }
-
-    fn remove(&mut self, name: &Name) {
-        let Some(idx) = self.idx_of.remove(name) else {
-            return;
-        };
-        self.files.swap_remove(idx);
-        if let Some(moved) = self.files.get(idx) {
-            self.idx_of.insert(moved.name.clone(), idx);
-        }
     }
 
     fn flush_all(&mut self) {

@@ -104,6 +104,7 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
         },
         33 => Op::Unlink {
             name: any_name(choices),
+            is_held: choices.below(3) == 2,
         },
         34 => Op::Snapshot {
             source: if choices.below(3) < 2 {
@@ -136,10 +137,21 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                 Caller::USER_UID
             },
         },
-        _ => match choices.below(3) {
+        _ => match choices.below(7) {
             0 => Op::Tick,
             1 => Op::Dir { name: name("E") },
-            _ => Op::Fifo { name: name("F") },
+            2 => Op::Fifo { name: name("F") },
+            3 => Op::Link {
+                source: any_name(choices),
+                target: any_name(choices),
+            },
+            4 | 5 => Op::Rename {
+                source: any_name(choices),
+                target: any_name(choices),
+            },
+            _ => Op::Close {
+                name: any_name(choices),
+            },
         },
     }
 }

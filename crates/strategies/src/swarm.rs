@@ -67,7 +67,7 @@ pub struct Swarm {
     /// What comes next whatever the weights say.
     pub(crate) plan: VecDeque<Op>,
     /// The latest long writes: where the next dedupe looks first.
-    hot: VecDeque<Hot>,
+    pub(crate) hot: VecDeque<Hot>,
     /// Directories, subvolumes and fifos, in the order in which they came.
     pub(crate) places: Vec<Place>,
     pub(crate) nr_snapshots: usize,
@@ -94,8 +94,8 @@ pub(crate) enum PlaceKind {
 
 /// Blocks of a file that were written lately.
 #[derive(Debug)]
-struct Hot {
-    name: Name,
+pub(crate) struct Hot {
+    pub(crate) name: Name,
     first_block: u64,
     nr_blocks: u64,
 }
@@ -141,6 +141,9 @@ impl Swarm {
     pub fn next(&mut self) -> Op {
         let op = self.draw();
         self.shadow.apply(&op);
+        if let Op::Rename { source, target } = &op {
+            self.follow_rename(source, target);
+        }
         match &op {
             Op::Sync => self.nr_since_sync = 0,
             _ => self.nr_since_sync += 1,
@@ -197,7 +200,10 @@ impl Swarm {
             Draw::Sync => Some(Op::Sync),
             Draw::Create if self.nr_own_files() < self.weights.nr_files => Some(self.draw_create()),
             Draw::Unlink if self.nr_own_files() <= 3 => Some(self.draw_create()),
-            Draw::Create | Draw::Unlink => self.draw_on_file(|name| Op::Unlink { name }),
+            Draw::Create | Draw::Unlink => self.draw_unlink(),
+            Draw::Link => self.draw_link(),
+            Draw::Rename => self.draw_rename(),
+            Draw::Close => self.draw_close(),
             Draw::Attribute => self.draw_attribute(),
             Draw::Owner => self.draw_owner(),
             Draw::Directory => self.draw_place(),
@@ -235,6 +241,7 @@ impl Swarm {
             .max_by_key(|file| file.blocks.nr_allocated())?;
         Some(Op::Unlink {
             name: largest.name.clone(),
+            is_held: false,
         })
     }
 
@@ -266,7 +273,16 @@ impl Swarm {
     /// Returns any regular file.
     pub(crate) fn pick_any(&mut self) -> Option<usize> {
         let nr_files = self.shadow.files().len();
-        (0 < nr_files).then(|| self.dice.idx(nr_files))
+        if nr_files == 0 {
+            return None;
+        }
+        let idx = self.dice.idx(nr_files);
+        let nr_aliases = self.shadow.files()[idx].aliases.len();
+        if 0 < nr_aliases && self.dice.is(50) {
+            let nth = self.dice.idx(nr_aliases);
+            self.shadow.call_by_alias(idx, nth);
+        }
+        Some(idx)
     }
 
     /// Returns an operation on a file that can be written.

@@ -134,7 +134,10 @@ impl Swarm {
             content,
         });
         self.plan.push_back(Op::Dedupe(call));
-        self.plan.push_back(Op::Unlink { name: copy.clone() });
+        self.plan.push_back(Op::Unlink {
+            name: copy.clone(),
+            is_held: false,
+        });
         Some(Op::File {
             name: copy,
             is_nocow,

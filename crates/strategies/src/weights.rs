@@ -19,6 +19,9 @@ pub(crate) enum Draw {
     Sync,
     Create,
     Unlink,
+    Link,
+    Rename,
+    Close,
     Attribute,
     Owner,
     Directory,
@@ -27,7 +30,7 @@ pub(crate) enum Draw {
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
-const DRAWS: [(Draw, u32, bool); 16] = [
+const DRAWS: [(Draw, u32, bool); 19] = [
     (Draw::Write, 4400, false),
     (Draw::Dedupe, 2700, false),
     (Draw::Clone, 400, true),
@@ -38,7 +41,10 @@ const DRAWS: [(Draw, u32, bool); 16] = [
     (Draw::Fsync, 200, true),
     (Draw::Sync, 150, true),
     (Draw::Create, 150, true),
-    (Draw::Unlink, 100, true),
+    (Draw::Unlink, 120, true),
+    (Draw::Link, 60, true),
+    (Draw::Rename, 90, true),
+    (Draw::Close, 60, true),
     (Draw::Attribute, 100, true),
     (Draw::Owner, 80, true),
     (Draw::Directory, 40, true),

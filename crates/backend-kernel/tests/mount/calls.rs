@@ -356,7 +356,10 @@ fn reply_bytes_are_normalised() {
     let (a, b) = pair(&mut subject);
     let call = DedupeCall::new(a, 4096, 4096, b, 4096);
     let first = subject.dedupe(call.clone());
-    subject.done(Op::Unlink { name: name("B") });
+    subject.done(Op::Unlink {
+        name: name("B"),
+        is_held: false,
+    });
     subject.file("C", Content::byte(0, 1));
     subject.file("B", Content::pattern(1, 0, LEN));
     assert_eq!(subject.dedupe(call.clone()), first);

@@ -208,7 +208,10 @@ pub(crate) fn without_privilege(path: &Path) {
     );
     subject.done(Op::Subvol { name: name("S") });
     assert_eq!(
-        subject.outcome(Op::Unlink { name: name("S") }),
+        subject.outcome(Op::Unlink {
+            name: name("S"),
+            is_held: false
+        }),
         Outcome::Failed(Errno::EISDIR)
     );
 }

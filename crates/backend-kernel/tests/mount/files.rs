@@ -111,10 +111,16 @@ fn unlinked_name_is_absent() {
     let mut subject = Subject::new();
     let a = subject.file("A", Content::byte(1, 100));
     assert!(matches!(subject.observe(&a), Observation::File { .. }));
-    subject.done(Op::Unlink { name: a.clone() });
+    subject.done(Op::Unlink {
+        name: a.clone(),
+        is_held: false,
+    });
     assert_eq!(subject.observe(&a), Observation::Absent);
     assert_eq!(
-        subject.outcome(Op::Unlink { name: a.clone() }),
+        subject.outcome(Op::Unlink {
+            name: a.clone(),
+            is_held: false
+        }),
         Outcome::Failed(Errno::ENOENT)
     );
     let write = Op::Write {
@@ -336,7 +342,10 @@ fn batch_is_answered_in_order() {
         probes: probes.clone(),
     };
     let batch = [
-        exchange(Op::Unlink { name: a.clone() }),
+        exchange(Op::Unlink {
+            name: a.clone(),
+            is_held: false,
+        }),
         exchange(Op::File {
             name: a.clone(),
             is_nocow: false,

@@ -174,7 +174,8 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         | Op::Dir { name }
         | Op::Fifo { name }
         | Op::Subvol { name }
-        | Op::Unlink { name }
+        | Op::Unlink { name, .. }
+        | Op::Close { name }
         | Op::Write { name, .. }
         | Op::Truncate { name, .. }
         | Op::Fallocate { name, .. }
@@ -184,7 +185,9 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         | Op::Chattr { name, .. }
         | Op::Chmod { name, .. }
         | Op::Chown { name, .. } => vec![name],
-        Op::Snapshot { source, target, .. } => vec![source, target],
+        Op::Snapshot { source, target, .. }
+        | Op::Link { source, target }
+        | Op::Rename { source, target } => vec![source, target],
         Op::Sync | Op::Tick | Op::Tree => Vec::new(),
         Op::Clone(call) => [&mut call.source, &mut call.target]
             .into_iter()

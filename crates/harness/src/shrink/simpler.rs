@@ -55,6 +55,13 @@ pub(super) fn ops(op: &Op) -> Vec<Op> {
                 len,
             })
             .collect(),
+        Op::Unlink {
+            name,
+            is_held: true,
+        } => vec![Op::Unlink {
+            name: name.clone(),
+            is_held: false,
+        }],
         Op::File {
             name,
             is_nocow: true,

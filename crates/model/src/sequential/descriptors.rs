@@ -1,8 +1,8 @@
-//! The open descriptors of a run: opened at first use, kept until the name is unlinked.
+//! The open descriptors of a run: opened at first use, kept until the name is unlinked or closed.
 //!
 //! It knows what `open(2)` refuses, not what is done with the descriptors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fs_state::{FsState, InodeId, Kind};
 use scenario::Name;
@@ -16,6 +16,8 @@ use crate::open_file::{OpenAt, OpenFile};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Descriptors {
     named: BTreeMap<Name, Vec<(Access, Mount, i32)>>,
+    /// Names that were unlinked and stand for the one descriptor that is still open.
+    held: BTreeSet<Name>,
     special: BTreeMap<Target, i32>,
 }
 
@@ -61,11 +63,86 @@ impl Descriptors {
             .or_else(|_| self.open(machine, name, Access::ReadOnly, Mount::First))
     }
 
+    /// Opens `name` for looking: the read-write descriptor if it is open already.
+    ///
+    /// # Errors
+    /// What `open(2)` answers.
+    pub(super) fn readable(&mut self, machine: &mut Machine, name: &Name) -> Result<i32, Errno> {
+        let mut open = self.named.get(name).into_iter().flatten();
+        let is_writable = open.any(|open| open.0 == Access::ReadWrite && open.1 == Mount::First);
+        let access = if is_writable {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        };
+        self.open(machine, name, access, Mount::First)
+    }
+
     /// Closes everything that is open on `name`.
     pub(super) fn close(&mut self, machine: &mut Machine, name: &Name) {
+        self.held.remove(name);
         for (_, _, fd) in self.named.remove(name).unwrap_or_default() {
             machine.close(fd);
         }
+    }
+
+    /// Closes everything that is open on `top` or below it.
+    pub(super) fn close_below(&mut self, machine: &mut Machine, top: &Name) {
+        let names = self.named.keys().filter(|name| name.is_within(top));
+        for name in names.cloned().collect::<Vec<Name>>() {
+            self.close(machine, &name);
+        }
+    }
+
+    /// Returns the held names that are `top` or below it.
+    pub(super) fn held_below(&self, top: &Name) -> Vec<Name> {
+        let held = self.held.iter().filter(|name| name.is_within(top));
+        held.cloned().collect()
+    }
+
+    /// Closes everything that is open on `name` but its read-write descriptor, opening that one
+    /// if need be.
+    ///
+    /// # Errors
+    /// What `open(2)` answers.
+    pub(super) fn keep_one(&mut self, machine: &mut Machine, name: &Name) -> Result<(), Errno> {
+        let kept = self.any(machine, name)?;
+        let open = self.named.get_mut(name).map(std::mem::take);
+        for (access, mount, fd) in open.unwrap_or_default() {
+            if fd == kept {
+                let open = self.named.entry(name.clone()).or_default();
+                open.push((access, mount, fd));
+            } else {
+                machine.close(fd);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that `name` is none any more but for what is open.
+    pub(super) fn hold(&mut self, name: &Name) {
+        self.held.insert(name.clone());
+    }
+
+    /// Returns the inode that a held name stands for.
+    pub(super) fn held(&self, machine: &Machine, name: &Name) -> Option<InodeId> {
+        if !self.held.contains(name) {
+            return None;
+        }
+        let (_, _, fd) = self.named.get(name)?.first()?;
+        machine.file(*fd).and_then(OpenFile::inode)
+    }
+
+    /// Lets what is open on `from` and below it go on under the name `to`.
+    pub(super) fn rename(&mut self, from: &Name, to: &Name) {
+        for (name, open) in std::mem::take(&mut self.named) {
+            let name = name.moved(from, to).unwrap_or(name);
+            self.named.insert(name, open);
+        }
+        let held = std::mem::take(&mut self.held).into_iter();
+        self.held = held
+            .map(|name| name.moved(from, to).unwrap_or(name))
+            .collect();
     }
 
     /// Returns the descriptor for this name, access and mount, opening it if it is not open.

@@ -17,6 +17,15 @@ impl Stamps {
         self.0.remove(name);
     }
 
+    /// Lets what was seen of `from` and below it count for `to`.
+    pub(super) fn rename(&mut self, from: &Name, to: &Name) {
+        self.0.retain(|name, _| !name.is_within(to));
+        let seen = std::mem::take(&mut self.0).into_iter();
+        self.0 = seen
+            .map(|(name, stamps)| (name.moved(from, to).unwrap_or(name), stamps))
+            .collect();
+    }
+
     /// Returns whether mtime and ctime differ from those seen before, and remembers them.
     fn look(&mut self, name: &Name, seen: (u64, u64)) -> (bool, bool) {
         let before = self.0.insert(name.clone(), seen).unwrap_or(seen);
@@ -27,12 +36,16 @@ impl Stamps {
 impl Sequential {
     /// Returns what can be seen of a name.
     pub(super) fn look_at(&mut self, name: &Name) -> Observation {
-        let fs = self.machine.fs_mut();
-        let Ok(id) = fs.lookup(name.as_str()) else {
+        let held = self.descriptors.held(&self.machine, name);
+        let found = match held {
+            Some(id) => Ok(id),
+            None => self.machine.fs_mut().lookup(name.as_str()),
+        };
+        let Ok(id) = found else {
             self.stamps.forget(name);
             return Observation::Absent;
         };
-        let stat = fs.stat(id);
+        let stat = self.machine.fs().stat(id);
         if stat.kind != Kind::Regular {
             let stat = Stat {
                 size: 0,
@@ -41,6 +54,9 @@ impl Sequential {
             };
             return Observation::Other { stat };
         }
+        // Looking opens it, and what is open is closed some day. Nothing refuses it.
+        let _ = self.descriptors.readable(&mut self.machine, name);
+        let fs = self.machine.fs_mut();
         let map = merged(fs.fiemap(id));
         let content = fs.content_digest(id);
         Observation::File {

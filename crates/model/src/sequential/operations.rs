@@ -17,6 +17,11 @@ type Called = Result<(), Errno>;
 impl Sequential {
     /// Carries out one operation.
     pub(super) fn carry_out(&mut self, op: &Op) -> Answer {
+        if let Some(name) = op.made_name() {
+            for name in self.descriptors.held_below(name) {
+                self.close(&name);
+            }
+        }
         let answer = match op {
             Op::Dedupe(call) => self.dedupe(call),
             Op::Clone(call) => self.clone_range(call),
@@ -29,11 +34,14 @@ impl Sequential {
             | Op::Chattr { .. }
             | Op::Chmod { .. }
             | Op::Chown { .. } => self.touch(op).map(Answer::plain),
+            Op::Unlink { name, is_held } => self.unlink(name, *is_held).map(Answer::plain),
             Op::Subvol { .. } | Op::Snapshot { .. } => self.make_subvolume(op).map(Answer::plain),
             Op::File { .. }
             | Op::Dir { .. }
             | Op::Fifo { .. }
-            | Op::Unlink { .. }
+            | Op::Link { .. }
+            | Op::Rename { .. }
+            | Op::Close { .. }
             | Op::Sync
             | Op::Tick
             | Op::Observe { .. } => Ok(Answer::plain(outcome(self.by_name(op)))),
@@ -53,7 +61,12 @@ impl Sequential {
             }
             Op::Dir { name } => fs.create_dir(name.as_str()).map(drop),
             Op::Fifo { name } => fs.create_fifo(name.as_str()).map(drop),
-            Op::Unlink { name } => self.unlink(name),
+            Op::Link { source, target } => fs.link(source.as_str(), target.as_str()).map(drop),
+            Op::Rename { source, target } => self.rename(source, target),
+            Op::Close { name } => {
+                self.close(name);
+                Ok(())
+            }
             Op::Sync => {
                 fs.sync();
                 Ok(())
@@ -62,10 +75,44 @@ impl Sequential {
         }
     }
 
-    fn unlink(&mut self, name: &Name) -> Called {
+    /// Closes what is open on a name; what is held is forgotten with it.
+    fn close(&mut self, name: &Name) {
+        if self.descriptors.held(&self.machine, name).is_some() {
+            self.stamps.forget(name);
+        }
         self.descriptors.close(&mut self.machine, name);
-        self.machine.fs_mut().unlink(name.as_str())?;
-        self.stamps.forget(name);
+    }
+
+    fn unlink(&mut self, name: &Name, is_held: bool) -> Result<Outcome, Errno> {
+        if is_held {
+            self.descriptors.keep_one(&mut self.machine, name)?;
+        } else {
+            self.close(name);
+        }
+        let id = match self.machine.fs_mut().unlink(name.as_str()) {
+            Ok(id) => id,
+            Err(errno) => return Ok(Outcome::Failed(errno)),
+        };
+        if is_held {
+            self.descriptors.hold(name);
+        } else {
+            self.stamps.forget(name);
+        }
+        self.machine.put(id);
+        Ok(Outcome::Done)
+    }
+
+    fn rename(&mut self, source: &Name, target: &Name) -> Called {
+        let fs = self.machine.fs_mut();
+        let renamed = fs.rename(source.as_str(), target.as_str())?;
+        if renamed.has_moved {
+            self.descriptors.close_below(&mut self.machine, target);
+            if let Some(victim) = renamed.replaced {
+                self.machine.put(victim);
+            }
+            self.descriptors.rename(source, target);
+            self.stamps.rename(source, target);
+        }
         Ok(())
     }
 

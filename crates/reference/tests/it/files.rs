@@ -84,11 +84,20 @@ fn names_that_are_there_or_have_no_parent_are_refused() {
     assert_eq!(fs.act(&create("A/B")), Outcome::Failed(Errno::ENOTDIR));
     assert_eq!(fs.act(&create("D/B")), Outcome::Failed(Errno::ENOENT));
     assert_eq!(
-        fs.act(&Op::Unlink { name: name("B") }),
+        fs.act(&Op::Unlink {
+            name: name("B"),
+            is_held: false
+        }),
         Outcome::Failed(Errno::ENOENT)
     );
     assert_eq!(fs.act(&write_op("B")), Outcome::NotOpened(Errno::ENOENT));
-    does(&mut fs, Op::Unlink { name: name("A") });
+    does(
+        &mut fs,
+        Op::Unlink {
+            name: name("A"),
+            is_held: false,
+        },
+    );
     assert_eq!(seen(&mut fs, name("A")), Observation::Absent);
 }
 
@@ -110,7 +119,10 @@ fn a_descriptor_outlives_the_attribute_that_forbids_opening_it() {
     };
     assert_eq!(fs.act(&punch), Outcome::Failed(Errno::EPERM));
     // The unlink is refused, but the harness has closed the descriptors for it.
-    let unlink = Op::Unlink { name: name("A") };
+    let unlink = Op::Unlink {
+        name: name("A"),
+        is_held: false,
+    };
     assert_eq!(fs.act(&unlink), Outcome::Failed(Errno::EPERM));
     assert_eq!(fs.act(&write_op("A")), Outcome::NotOpened(Errno::EPERM));
     does(&mut fs, immutable(false));

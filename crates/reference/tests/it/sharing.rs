@@ -141,7 +141,10 @@ fn a_snapshot_keeps_the_bytes_and_has_stubs_for_subvolumes() {
             Outcome::NotOpened(Errno::EROFS),
         ),
         (
-            Op::Unlink { name: name("S2/C") },
+            Op::Unlink {
+                name: name("S2/C"),
+                is_held: false,
+            },
             Outcome::Failed(Errno::EROFS),
         ),
         (snapshot("V", "S1", false), Outcome::Failed(Errno::EEXIST)),

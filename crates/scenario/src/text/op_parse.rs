@@ -9,9 +9,9 @@ use super::{ELEMENTS_MAX, content, fd};
 use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, Name, Op};
 
 /// The verbs, for the error about an unknown one.
-const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, unlink, pwrite, truncate, falloc, \
-                     fpunch, flush, fsync, sync, tick, tree, chattr, chmod, chown, clone, dedupe, \
-                     observe";
+const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, link, rename, unlink, close, \
+                     pwrite, truncate, falloc, fpunch, flush, fsync, sync, tick, tree, chattr, \
+                     chmod, chown, clone, dedupe, observe";
 
 const MEMORY: &str =
     "memory=unmapped-after:N, memory=readonly-after:N, memory=half-header or memory=pointer:N";
@@ -42,7 +42,19 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
             target: name(cursor)?,
             is_readonly: cursor.flag("ro")?,
         },
+        "link" => Op::Link {
+            source: name(cursor)?,
+            target: name(cursor)?,
+        },
+        "rename" => Op::Rename {
+            source: name(cursor)?,
+            target: name(cursor)?,
+        },
         "unlink" => Op::Unlink {
+            name: name(cursor)?,
+            is_held: cursor.flag("held")?,
+        },
+        "close" => Op::Close {
             name: name(cursor)?,
         },
         "pwrite" => Op::Write {

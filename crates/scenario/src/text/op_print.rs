@@ -22,7 +22,10 @@ impl fmt::Display for Op {
             } => {
                 write!(f, "snapshot {source} {target}{}", flag(*is_readonly, " ro"))
             }
-            Op::Unlink { name } => write!(f, "unlink {name}"),
+            Op::Link { source, target } => write!(f, "link {source} {target}"),
+            Op::Rename { source, target } => write!(f, "rename {source} {target}"),
+            Op::Unlink { name, is_held } => write!(f, "unlink {name}{}", flag(*is_held, " held")),
+            Op::Close { name } => write!(f, "close {name}"),
             Op::Write {
                 name,
                 offset,
