@@ -149,14 +149,11 @@ impl FsState {
         part: ExtentSlice,
         report: &mut CloneReport,
     ) -> bool {
-        let Some(FileExtent::Regular(old)) = self.item_at(target, key) else {
+        let generation = self.transid;
+        let part = ExtentSlice { generation, ..part };
+        let Some(old) = self.replace_slice(target, key, part) else {
             return false;
         };
-        if old.len != part.len {
-            return false;
-        }
-        let generation = self.transid;
-        self.put_slice(target, key, ExtentSlice { generation, ..part });
         let inode = self.inode_mut(target);
         let (root, ino) = (inode.root, inode.ino);
         inode.hole_maps.remove(key, key + part.len);

@@ -1,5 +1,8 @@
 //! Data extents: storage, back references with counts, checksum coverage.
 
+use std::num::NonZeroU32;
+
+use ctree::{Holder, NodeId, TreeId};
 use data::Content;
 use smallvec::SmallVec;
 
@@ -9,32 +12,46 @@ use crate::RootId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExtentId(pub(crate) u32);
 
-/// A data back reference of an extent.
+/// What refers to an extent: an inode, in the name of a root or of a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DataRef {
-    /// The root whose tree holds the items.
-    pub root: RootId,
-    /// The inode number in that root.
-    pub ino: u64,
+pub(crate) struct Referrer {
+    holder: PackedHolder,
+    ino: u32,
     /// File offset at which the extent would begin, see `ExtentSlice::backref_offset`.
-    pub offset: u64,
-    /// How many items refer to the extent in this way.
-    pub count: u32,
-    /// The count that the extent tree had after the last commit: what is in between is delayed.
-    pub(crate) committed: u32,
+    offset: u64,
+}
+
+/// A [`Holder`] in four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PackedHolder(u32);
+
+/// A reference that an extent counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedRef {
+    pub(crate) referrer: Referrer,
+    /// How many items.
+    pub(crate) count: u32,
 }
 
 /// A change of a back reference that waits for the commit to reach the extent tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DelayedRef {
-    root: RootId,
-    ino: u64,
-    offset: u64,
+struct DelayedRef {
+    referrer: Referrer,
     /// The value of [`ExtentTable::tree_mod_seq`] when it was queued. Changes of one reference
     /// cancel out only within one value.
-    seq: u64,
+    seq: u32,
     /// References added, or dropped if negative. Never 0.
     nr_added: i32,
+}
+
+/// What the extent tree does not know yet of an extent.
+#[derive(Clone, Debug)]
+struct Pending {
+    /// The extent; `None` once it was freed.
+    extent: Option<ExtentId>,
+    /// Its references as the extent tree has them.
+    committed: SmallVec<[CountedRef; 1]>,
+    delayed: SmallVec<[DelayedRef; 1]>,
 }
 
 /// A data extent.
@@ -45,11 +62,71 @@ pub struct Extent {
     generation: u64,
     /// Ranges of the extent that have checksum items, in bytes, sorted, not touching.
     csums: SmallVec<[(u64, u64); 1]>,
-    /// Every (root, inode, offset) that refers to it, the pending ones of count 0 included.
-    pub(crate) refs: SmallVec<[DataRef; 1]>,
-    /// What the extent tree does not know yet. Empty outside a transaction.
-    delayed: SmallVec<[DelayedRef; 1]>,
-    is_pending: bool,
+    refs: SmallVec<[CountedRef; 1]>,
+    /// Index in [`ExtentTable::pending`], if the running transaction changed the references.
+    pending_idx: Option<NonZeroU32>,
+}
+
+impl PackedHolder {
+    const LEAF: u32 = 1 << 31;
+
+    #[inline]
+    fn new(holder: Holder) -> PackedHolder {
+        let (number, mark) = match holder {
+            Holder::Tree(tree) => (tree.0, 0),
+            Holder::Leaf(leaf) => (leaf.number(), PackedHolder::LEAF),
+        };
+        debug_assert!(number < PackedHolder::LEAF);
+        PackedHolder(number | mark)
+    }
+
+    fn unpacked(self) -> Holder {
+        match self.0 & PackedHolder::LEAF {
+            0 => Holder::Tree(TreeId(self.0)),
+            _ => Holder::Leaf(NodeId::from_number(self.0 & !PackedHolder::LEAF)),
+        }
+    }
+}
+
+impl Referrer {
+    #[inline]
+    pub(crate) fn new(holder: Holder, ino: u64, offset: u64) -> Referrer {
+        Referrer {
+            holder: PackedHolder::new(holder),
+            ino: u32::try_from(ino).expect("fewer than 2^32 inodes in a root"),
+            offset,
+        }
+    }
+
+    pub(crate) fn holder(self) -> Holder {
+        self.holder.unpacked()
+    }
+
+    pub(crate) fn ino(self) -> u64 {
+        u64::from(self.ino)
+    }
+
+    pub(crate) fn offset(self) -> u64 {
+        self.offset
+    }
+}
+
+impl Pending {
+    /// Queues a change; one of the same reference and sequence number is merged with it.
+    fn delay(&mut self, referrer: Referrer, seq: u32, nr_added: i32) {
+        let same = |r: &DelayedRef| r.seq == seq && r.referrer == referrer;
+        match self.delayed.iter().position(same) {
+            Some(at) if self.delayed[at].nr_added + nr_added == 0 => {
+                self.delayed.swap_remove(at);
+            }
+            Some(at) => self.delayed[at].nr_added += nr_added,
+            None => self.delayed.push(DelayedRef {
+                referrer,
+                seq,
+                nr_added,
+            }),
+        }
+    }
 }
 
 impl Extent {
@@ -80,44 +157,9 @@ impl Extent {
         self.csums.iter().copied()
     }
 
-    /// Returns whether more than one (root, inode, offset) refers to the extent.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.refs.iter().filter(|r| r.count > 0).nth(1).is_some()
-    }
-
-    /// Returns how many items refer to the extent.
-    pub(crate) fn ref_count(&self) -> u64 {
-        self.refs.iter().map(|r| u64::from(r.count)).sum()
-    }
-
-    /// Returns whether anything but (root, inode, offset) refers to the extent, as
-    /// `btrfs_cross_ref_exist` sees it: what the extent tree says and every delayed change counts,
-    /// a dropped reference too.
-    pub(crate) fn has_cross_ref(&self, root: RootId, ino: u64, offset: u64) -> bool {
-        let is_committed = |r: &DataRef| {
-            r.committed > 0 && !(r.root == root && r.ino == ino && r.offset == offset)
-        };
-        let is_delayed = |r: &DelayedRef| !(r.root == root && r.ino == ino && r.offset == offset);
-        self.refs.iter().any(is_committed) || self.delayed.iter().any(is_delayed)
-    }
-
-    /// Queues a change; one of the same reference and sequence number is merged with it.
-    fn delay(&mut self, root: RootId, ino: u64, offset: u64, seq: u64, nr_added: i32) {
-        let same =
-            |r: &DelayedRef| r.seq == seq && r.root == root && r.ino == ino && r.offset == offset;
-        match self.delayed.iter().position(same) {
-            Some(at) if self.delayed[at].nr_added + nr_added == 0 => {
-                self.delayed.swap_remove(at);
-            }
-            Some(at) => self.delayed[at].nr_added += nr_added,
-            None => self.delayed.push(DelayedRef {
-                root,
-                ino,
-                offset,
-                seq,
-                nr_added,
-            }),
-        }
+    /// Returns the references as they are counted.
+    pub(crate) fn refs(&self) -> &[CountedRef] {
+        &self.refs
     }
 
     /// Returns whether all of `start..end` (bytes of the extent) has checksums.
@@ -153,11 +195,12 @@ impl Extent {
 pub struct ExtentTable {
     extents: Vec<Option<Extent>>,
     free: Vec<u32>,
-    pending: Vec<ExtentId>,
+    /// What waits for the commit; the first one is never used, so that indexes are not 0.
+    pending: Vec<Pending>,
     next_bytenr: u64,
     /// Moves when somebody begins to walk back references, as FIEMAP does for its SHARED flag:
     /// delayed references queued before and after are kept apart (`btrfs_get_tree_mod_seq`).
-    tree_mod_seq: u64,
+    tree_mod_seq: u32,
 }
 
 /// Virtual addresses start here, where a fresh filesystem's first data chunk usually does.
@@ -173,6 +216,16 @@ impl ExtentTable {
         self.extents[id.0 as usize]
             .as_ref()
             .expect("an item refers to a live extent")
+    }
+
+    /// Returns the extent, if `id` names a live one.
+    pub(crate) fn get_live(&self, id: ExtentId) -> Option<&Extent> {
+        self.extents.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Returns how many extents there were at most.
+    pub(crate) fn nr_slots(&self) -> usize {
+        self.extents.len()
     }
 
     #[inline]
@@ -206,8 +259,7 @@ impl ExtentTable {
             generation,
             csums: SmallVec::new(),
             refs: SmallVec::new(),
-            delayed: SmallVec::new(),
-            is_pending: false,
+            pending_idx: None,
         };
         self.next_bytenr += len;
         match self.free.pop() {
@@ -222,45 +274,62 @@ impl ExtentTable {
         }
     }
 
-    /// Adds one reference.
+    /// Adds one reference of a root.
     pub(crate) fn add_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
+        self.count_ref(id, Referrer::new(Holder::Tree(root.tree_id()), ino, offset));
+    }
+
+    /// Drops one reference of a root; frees the extent with its last one.
+    pub(crate) fn drop_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
+        self.uncount_ref(id, Referrer::new(Holder::Tree(root.tree_id()), ino, offset));
+    }
+
+    /// Adds one reference.
+    pub(crate) fn count_ref(&mut self, id: ExtentId, referrer: Referrer) {
         let seq = self.tree_mod_seq;
-        self.mark_pending(id);
+        self.pending_mut(id).delay(referrer, seq, 1);
         let extent = self.get_mut(id);
-        extent.delay(root, ino, offset, seq, 1);
-        let found = extent
-            .refs
-            .iter_mut()
-            .find(|r| r.root == root && r.ino == ino && r.offset == offset);
-        match found {
-            Some(data_ref) => data_ref.count += 1,
-            None => extent.refs.push(DataRef {
-                root,
-                ino,
-                offset,
-                count: 1,
-                committed: 0,
-            }),
+        match extent.refs.iter_mut().find(|r| r.referrer == referrer) {
+            Some(counted) => counted.count += 1,
+            None => extent.refs.push(CountedRef { referrer, count: 1 }),
         }
     }
 
     /// Drops one reference; frees the extent with its last one.
-    pub(crate) fn drop_ref(&mut self, id: ExtentId, root: RootId, ino: u64, offset: u64) {
-        let seq = self.tree_mod_seq;
-        self.mark_pending(id);
+    pub(crate) fn uncount_ref(&mut self, id: ExtentId, referrer: Referrer) {
         let extent = self.get_mut(id);
-        extent.delay(root, ino, offset, seq, -1);
-        let is_it = |r: &DataRef| r.root == root && r.ino == ino && r.offset == offset;
-        let at = extent.refs.iter().position(|r| is_it(r) && r.count > 0);
+        let at = extent.refs.iter().position(|r| r.referrer == referrer);
         let at = at.expect("a dropped item had a back reference");
-        extent.refs[at].count -= 1;
-        if extent.refs[at].count == 0 && extent.refs[at].committed == 0 {
-            extent.refs.swap_remove(at);
-        }
-        if extent.refs.iter().all(|r| r.count == 0) {
+        let is_gone = extent.refs[at].count == 1;
+        if is_gone && extent.refs.len() == 1 {
+            if let Some(idx) = extent.pending_idx {
+                self.pending[idx.get() as usize].extent = None;
+            }
             self.extents[id.0 as usize] = None;
             self.free.push(id.0);
+            return;
         }
+        let seq = self.tree_mod_seq;
+        self.pending_mut(id).delay(referrer, seq, -1);
+        let extent = self.get_mut(id);
+        extent.refs[at].count -= 1;
+        if is_gone {
+            extent.refs.swap_remove(at);
+        }
+    }
+
+    /// Returns whether anything but (root, inode, offset) refers to the extent, as
+    /// `btrfs_cross_ref_exist` sees it: what the extent tree says and every delayed change counts,
+    /// a dropped reference too.
+    pub(crate) fn has_cross_ref(&self, id: ExtentId, root: RootId, ino: u64, offset: u64) -> bool {
+        let referrer = Referrer::new(Holder::Tree(root.tree_id()), ino, offset);
+        let extent = self.get(id);
+        let Some(pending_idx) = extent.pending_idx else {
+            return extent.refs.iter().any(|r| r.referrer != referrer);
+        };
+        let pending = &self.pending[pending_idx.get() as usize];
+        pending.committed.iter().any(|r| r.referrer != referrer)
+            || pending.delayed.iter().any(|r| r.referrer != referrer)
     }
 
     /// Begins a walk of back references.
@@ -270,7 +339,7 @@ impl ExtentTable {
 
     /// Frees an extent to which nothing refers yet.
     pub(crate) fn discard(&mut self, id: ExtentId) {
-        debug_assert_eq!(self.get(id).ref_count(), 0);
+        debug_assert!(self.get(id).refs.is_empty());
         self.extents[id.0 as usize] = None;
         self.free.push(id.0);
     }
@@ -287,23 +356,38 @@ impl ExtentTable {
 
     /// Runs the delayed references: what is counted becomes what is committed.
     pub(crate) fn commit(&mut self) {
-        for id in std::mem::take(&mut self.pending) {
-            if let Some(extent) = self.extents[id.0 as usize].as_mut() {
-                extent.delayed.clear();
-                extent.is_pending = false;
-                extent.refs.retain(|r| {
-                    r.committed = r.count;
-                    r.count > 0
-                });
+        for pending in std::mem::take(&mut self.pending) {
+            if let Some(id) = pending.extent {
+                self.get_mut(id).pending_idx = None;
             }
         }
     }
 
-    /// Notes that the extent has delayed references, unless it is noted already.
-    fn mark_pending(&mut self, id: ExtentId) {
-        let extent = self.get_mut(id);
-        if !std::mem::replace(&mut extent.is_pending, true) {
-            self.pending.push(id);
-        }
+    /// Returns what the extent tree does not know yet of the extent; from the first change on.
+    fn pending_mut(&mut self, id: ExtentId) -> &mut Pending {
+        let next_idx = self.pending.len().max(1);
+        let extent = self.extents[id.0 as usize]
+            .as_mut()
+            .expect("an item refers to a live extent");
+        let idx = match extent.pending_idx {
+            Some(idx) => idx.get() as usize,
+            None => {
+                let idx = u32::try_from(next_idx).expect("fewer than 2^32 changes");
+                extent.pending_idx = NonZeroU32::new(idx);
+                let empty = Pending {
+                    extent: None,
+                    committed: SmallVec::new(),
+                    delayed: SmallVec::new(),
+                };
+                self.pending.resize(next_idx, empty.clone());
+                self.pending.push(Pending {
+                    extent: Some(id),
+                    committed: extent.refs.clone(),
+                    ..empty
+                });
+                next_idx
+            }
+        };
+        &mut self.pending[idx]
     }
 }

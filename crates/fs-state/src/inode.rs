@@ -6,7 +6,6 @@ use data::{Content, Digest};
 
 use crate::RootId;
 use crate::hole_maps::HoleMaps;
-use crate::items::StoredItem;
 use crate::ordered::OrderedExtent;
 use crate::page_cache::CachedPages;
 
@@ -76,8 +75,6 @@ pub struct Inode {
     pub(crate) flushes_on_close: bool,
     pub(crate) mtime: u64,
     pub(crate) ctime: u64,
-    /// File extent items by file offset.
-    pub(crate) items: BTreeMap<u64, StoredItem>,
     /// Bytes of the items (`inode_get_bytes`).
     pub(crate) nbytes: u64,
     /// Dirty pages by file offset: block-aligned, not overlapping, not touching.
@@ -92,10 +89,10 @@ pub struct Inode {
     pub(crate) cached: CachedPages,
     /// Holes in the extent map cache.
     pub(crate) hole_maps: HoleMaps,
-    /// Entries of a directory; `None` for everything else.
-    pub(crate) children: Option<BTreeMap<Box<str>, InodeId>>,
     /// The digest of the contents, until they change.
     pub(crate) digest: Option<Digest>,
+    /// Whether the item in the tree may say something else.
+    pub(crate) is_item_old: bool,
 }
 
 /// A range whose bytes no item has yet: dirty pages, or an ordered extent that is under way.
@@ -124,7 +121,6 @@ impl Inode {
             flushes_on_close: false,
             mtime: stamp,
             ctime: stamp,
-            items: BTreeMap::new(),
             nbytes: 0,
             dirty: BTreeMap::new(),
             ordered: BTreeMap::new(),
@@ -132,8 +128,8 @@ impl Inode {
             needs_full_sync: true,
             cached: CachedPages::default(),
             hole_maps: HoleMaps::default(),
-            children: (kind == Kind::Directory).then(BTreeMap::new),
             digest: None,
+            is_item_old: false,
         }
     }
 

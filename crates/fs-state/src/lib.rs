@@ -21,6 +21,7 @@ pub mod fiemap;
 pub mod fsck;
 pub mod hole_maps;
 pub mod inode;
+pub mod inode_cache;
 pub mod item;
 pub mod items;
 pub mod links;
@@ -28,8 +29,11 @@ pub mod namespace;
 pub mod ordered;
 pub mod page_cache;
 pub mod read;
+pub mod references;
+pub mod roots;
 pub mod state;
 pub mod transaction;
+mod tree_item;
 pub mod trees;
 pub mod write;
 pub mod writeback;
@@ -39,13 +43,15 @@ mod tests;
 
 pub use behaviour::Behaviour;
 pub use clone_extents::{CloneReport, TimesUpdate};
-pub use extent::{DataRef, Extent, ExtentId};
+pub use extent::{Extent, ExtentId};
 pub use fiemap::MapPiece;
 pub use fsck::Violation;
 pub use inode::{AttributeKind, Inode, InodeId, InodeStat, Kind};
 pub use item::{ExtentSlice, FileExtent, SliceKind};
 pub use links::Renamed;
-pub use state::{FsState, RootId};
+pub use references::DataRef;
+pub use roots::RootId;
+pub use state::FsState;
 pub use trees::ResolvedRef;
 
 /// Bytes of a block (the sector size of the filesystem).

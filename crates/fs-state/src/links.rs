@@ -5,7 +5,7 @@
 
 use uapi::Errno;
 
-use crate::{FsState, InodeId, Kind};
+use crate::{FsState, InodeId, Kind, RootId};
 
 /// The inode number of the empty directory that a snapshot has where its source has a subvolume.
 pub(crate) const STUB_INO: u64 = 2;
@@ -124,7 +124,7 @@ impl FsState {
         if self.is_stub(new.dir) {
             return Err(Errno::EPERM);
         }
-        let is_top = |id: InodeId| self.roots[self.inode(id).root.0 as usize].top == id;
+        let is_top = |id: InodeId| self.root(self.inode(id).root).top == id;
         if !is_top(id) && self.inode(old.dir).root != self.inode(new.dir).root {
             return Err(Errno::EXDEV);
         }
@@ -176,6 +176,21 @@ impl FsState {
         }
     }
 
+    /// Evicts from a fresh snapshot the inodes that lost their names while somebody had them open
+    /// (`btrfs_orphan_cleanup`, fs/btrfs/inode.c).
+    pub(crate) fn evict_nameless(&mut self, source: RootId, snapshot: RootId) {
+        let nameless = self.nameless.iter().map(|&id| self.place(id));
+        let inos: Vec<u64> = nameless
+            .filter(|(root, _)| *root == source)
+            .map(|(_, ino)| ino)
+            .collect();
+        for ino in inos {
+            if let Some(id) = self.load_inode(snapshot, ino) {
+                self.evict(id);
+            }
+        }
+    }
+
     /// Returns whether the inode is the empty directory in the place of a subvolume.
     fn is_stub(&self, id: InodeId) -> bool {
         self.inode(id).ino == STUB_INO
@@ -219,7 +234,11 @@ impl FsState {
     }
 
     fn drop_link(&mut self, id: InodeId) {
-        self.inode_mut(id).nr_links -= 1;
+        let inode = self.inode_mut(id);
+        inode.nr_links -= 1;
+        if inode.nr_links == 0 {
+            self.nameless.insert(id);
+        }
         self.touch_ctime(id);
     }
 }

@@ -1,13 +1,7 @@
 //! Names: directories, files, subvolumes and snapshots, with the errnos of their system calls.
 
-use std::collections::BTreeMap;
-
 use uapi::Errno;
 
-use crate::hole_maps::HoleMaps;
-use crate::items::StoredItem;
-use crate::links::STUB_INO;
-use crate::page_cache::CachedPages;
 use crate::{AttributeKind, FsState, Inode, InodeId, Kind, RootId};
 
 impl FsState {
@@ -16,7 +10,7 @@ impl FsState {
     /// # Errors
     /// `ENOENT` or `ENOTDIR`, as a path walk.
     pub fn lookup(&mut self, path: &str) -> Result<InodeId, Errno> {
-        let mut at = self.roots[0].top;
+        let mut at = self.root(RootId(0)).top;
         for part in path.split('/').filter(|part| *part != ".") {
             if self.inode(at).kind != Kind::Directory {
                 return Err(Errno::ENOTDIR);
@@ -60,8 +54,8 @@ impl FsState {
     /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
     pub fn create_subvol(&mut self, path: &str) -> Result<InodeId, Errno> {
         let (parent, name) = self.parent_of(path)?;
-        let root = self.add_root(false);
-        let top = self.roots[root.0 as usize].top;
+        let root = self.add_root();
+        let top = self.root(root).top;
         self.add_entry(parent, name, top);
         self.commit();
         Ok(top)
@@ -80,7 +74,7 @@ impl FsState {
         let source_top = self.lookup(source)?;
         self.lookup(target.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
         let source_root = self.inode(source_top).root;
-        if self.roots[source_root.0 as usize].top != source_top {
+        if self.root(source_root).top != source_top {
             return Err(Errno::EINVAL);
         }
         let mut dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
@@ -89,11 +83,12 @@ impl FsState {
         self.flush_all(&dirty);
         self.evict_orphans();
         let (parent, name) = self.parent_of(target)?;
-        self.roots[source_root.0 as usize].last_snapshot = self.transid;
-        let root = self.copy_root(source_root, is_readonly);
-        let top = self.roots[root.0 as usize].top;
+        self.root_mut(source_root).last_snapshot = self.transid;
+        let root = self.share_root(source_root, is_readonly);
+        let top = self.root(root).top;
         self.add_entry(parent, name, top);
         self.commit();
+        self.evict_nameless(source_root, root);
         Ok(top)
     }
 
@@ -169,8 +164,8 @@ impl FsState {
     fn create(&mut self, path: &str, kind: Kind, mode: u16) -> Result<InodeId, Errno> {
         let (parent, name) = self.parent_of(path)?;
         let root = self.inode(parent).root;
-        let ino = self.roots[root.0 as usize].next_ino;
-        self.roots[root.0 as usize].next_ino += 1;
+        let ino = self.root(root).next_ino;
+        self.root_mut(root).next_ino += 1;
         let stamp = self.stamp();
         let id = self.add_inode(Inode::new(root, ino, kind, mode, stamp));
         self.add_entry(parent, name, id);
@@ -199,76 +194,5 @@ impl FsState {
     pub(crate) fn add_entry(&mut self, parent: InodeId, name: &str, child: InodeId) {
         self.set_child(parent, name, child);
         self.touch(parent);
-    }
-
-    fn copy_root(&mut self, source: RootId, is_readonly: bool) -> RootId {
-        let root = self.add_root(is_readonly);
-        let (next_ino, last_snapshot, source_top) = {
-            let source = &self.roots[source.0 as usize];
-            (source.next_ino, source.last_snapshot, source.top)
-        };
-        let target = &mut self.roots[root.0 as usize];
-        target.next_ino = next_ino;
-        target.last_snapshot = last_snapshot;
-        let top = target.top;
-        let mut copy = self.copy_inode(source_top, root);
-        let mut copies = BTreeMap::new();
-        copy.children = Some(self.copy_children(source_top, source, root, &mut copies));
-        self.inodes[top.0 as usize] = Some(Box::new(copy));
-        root
-    }
-
-    fn copy_children(
-        &mut self,
-        dir: InodeId,
-        source: RootId,
-        root: RootId,
-        known: &mut BTreeMap<InodeId, InodeId>,
-    ) -> BTreeMap<Box<str>, InodeId> {
-        let entries: Vec<(Box<str>, InodeId)> = match &self.inode(dir).children {
-            Some(children) => children
-                .iter()
-                .map(|(name, &id)| (name.clone(), id))
-                .collect(),
-            None => Vec::new(),
-        };
-        let mut copies = BTreeMap::new();
-        for (name, id) in entries {
-            // Another name of an inode that is copied already.
-            if let Some(&copy) = known.get(&id) {
-                copies.insert(name, copy);
-                continue;
-            }
-            let mut copy = self.copy_inode(id, root);
-            if self.inode(id).root != source {
-                // A subvolume inside shows as an empty directory.
-                let stamp = self.stamp();
-                copy = Inode::new(root, STUB_INO, Kind::Directory, 0o755, stamp);
-            } else if copy.kind == Kind::Directory {
-                copy.children = Some(self.copy_children(id, source, root, known));
-            }
-            let copy = self.add_inode(copy);
-            known.insert(id, copy);
-            copies.insert(name, copy);
-        }
-        copies
-    }
-
-    /// Returns a copy of the inode for another root, its items counted as references of that root.
-    fn copy_inode(&mut self, id: InodeId, root: RootId) -> Inode {
-        let mut copy = self.inode(id).clone();
-        copy.root = root;
-        copy.dirty.clear();
-        copy.ordered.clear();
-        copy.flushes_on_close = false;
-        copy.cached = CachedPages::default();
-        copy.hole_maps = HoleMaps::default();
-        for (&key, item) in &copy.items {
-            if let StoredItem::Regular(slice) = item {
-                self.extents
-                    .add_ref(slice.extent, root, copy.ino, slice.backref_offset(key));
-            }
-        }
-        copy
     }
 }

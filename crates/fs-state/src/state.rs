@@ -2,34 +2,33 @@
 
 use std::collections::BTreeSet;
 
+use ctree::{Nodes, Work};
+use rustc_hash::FxHashMap;
+
 use crate::extent::ExtentTable;
-use crate::{
-    Behaviour, DataRef, ExtentId, ExtentSlice, Inode, InodeId, InodeStat, Kind, SliceKind,
-};
-
-/// The number of a subvolume root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RootId(pub u32);
-
-/// A subvolume root.
-#[derive(Clone, Debug)]
-pub(crate) struct Root {
-    /// Its top directory.
-    pub(crate) top: InodeId,
-    /// Whether it is a read-only snapshot.
-    pub(crate) is_readonly: bool,
-    /// The transaction of the last snapshot made of it: items not newer count as shared.
-    pub(crate) last_snapshot: u64,
-    /// The next inode number.
-    pub(crate) next_ino: u64,
-}
+use crate::references::Families;
+use crate::roots::Root;
+use crate::tree_item::{Key, TreeItem};
+use crate::{Behaviour, ExtentId, ExtentSlice, Inode, InodeId, InodeStat, RootId, SliceKind};
 
 /// A btrfs filesystem.
 #[derive(Clone, Debug)]
 pub struct FsState {
     pub(crate) behaviour: Behaviour,
-    pub(crate) roots: Vec<Root>,
+    /// By number; `None` for those that were deleted.
+    pub(crate) roots: Vec<Option<Root>>,
+    pub(crate) families: Families,
+    /// The nodes of the roots' trees.
+    pub(crate) nodes: Nodes<Key, TreeItem>,
+    /// Inodes in memory.
     pub(crate) inodes: Vec<Option<Box<Inode>>>,
+    pub(crate) inode_ids: FxHashMap<(RootId, u64), InodeId>,
+    /// Empty directories by their root and the subvolume in whose place they are.
+    pub(crate) stub_ids: FxHashMap<(RootId, RootId), InodeId>,
+    /// Inodes in memory that have no name any more.
+    pub(crate) nameless: BTreeSet<InodeId>,
+    /// Inodes whose item in the tree may be older than they are.
+    pub(crate) old_items: Vec<InodeId>,
     pub(crate) extents: ExtentTable,
     pub(crate) dirty_inodes: BTreeSet<InodeId>,
     /// Unlinked inodes that an ordered extent holds.
@@ -40,26 +39,26 @@ pub struct FsState {
     pub(crate) clock: u64,
 }
 
-/// The first inode number that a root gives to a file.
-pub(crate) const FIRST_FREE_INO: u64 = 257;
-
-/// The inode number of a root's top directory.
-pub(crate) const TOP_INO: u64 = 256;
-
 impl FsState {
     /// Returns a filesystem of one empty root.
     pub fn new(behaviour: Behaviour) -> FsState {
         let mut fs = FsState {
             behaviour,
             roots: Vec::new(),
+            families: Families::default(),
+            nodes: Nodes::default(),
             inodes: Vec::new(),
+            inode_ids: FxHashMap::default(),
+            stub_ids: FxHashMap::default(),
+            nameless: BTreeSet::new(),
+            old_items: Vec::new(),
             extents: ExtentTable::default(),
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
             transid: 8,
             clock: 1,
         };
-        fs.add_root(false);
+        fs.add_root();
         fs
     }
 
@@ -68,56 +67,14 @@ impl FsState {
         &self.behaviour
     }
 
-    /// Returns the inode.
-    ///
-    /// # Panics
-    /// If `id` does not name a live inode.
-    #[inline]
-    pub fn inode(&self, id: InodeId) -> &Inode {
-        self.inodes[id.0 as usize]
-            .as_deref()
-            .expect("an InodeId names a live inode")
-    }
-
-    /// Returns whether `id` names a live inode.
-    pub fn is_live(&self, id: InodeId) -> bool {
-        self.inodes.get(id.0 as usize).is_some_and(Option::is_some)
-    }
-
-    /// Returns all live inodes.
-    pub fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
-        let live = |(idx, slot): (usize, &'_ Option<Box<Inode>>)| {
-            slot.is_some()
-                .then(|| InodeId(u32::try_from(idx).expect("ids are u32")))
-        };
-        self.inodes
-            .iter()
-            .enumerate()
-            .filter_map(live)
-            .map(|id| (id, self.inode(id)))
-    }
-
     /// Returns the data extents.
     pub fn extents(&self) -> &ExtentTable {
         &self.extents
     }
 
-    /// Returns every (root, inode, offset) that refers to an extent, and how often, as
-    /// `BTRFS_IOC_LOGICAL_INO_V2` resolves them; in no order.
-    pub fn references(&self, id: ExtentId) -> Vec<DataRef> {
-        let refs = self.extents.get(id).refs.iter();
-        refs.filter(|r| r.count > 0).copied().collect()
-    }
-
-    /// Returns whether more than one (root, inode, offset) refers to the extent.
-    pub fn is_extent_shared(&self, id: ExtentId) -> bool {
-        self.extents.get(id).is_shared()
-    }
-
-    /// Returns whether the inode lives in a read-only root.
-    #[inline]
-    pub fn is_root_readonly(&self, id: InodeId) -> bool {
-        self.roots[self.inode(id).root.0 as usize].is_readonly
+    /// Returns how many nodes of trees were touched so far.
+    pub fn work(&self) -> Work {
+        self.nodes.work()
     }
 
     /// Returns what `fstat(2)` tells.
@@ -150,32 +107,6 @@ impl FsState {
             }
         }
         (crate::align_up(inode.nbytes) + new_bytes) / 512
-    }
-
-    pub(crate) fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
-        self.inodes[id.0 as usize]
-            .as_deref_mut()
-            .expect("an InodeId names a live inode")
-    }
-
-    pub(crate) fn add_inode(&mut self, inode: Inode) -> InodeId {
-        let id = InodeId(u32::try_from(self.inodes.len()).expect("fewer than 2^32 inodes"));
-        self.inodes.push(Some(Box::new(inode)));
-        id
-    }
-
-    pub(crate) fn add_root(&mut self, is_readonly: bool) -> RootId {
-        let root = RootId(u32::try_from(self.roots.len()).expect("fewer than 2^32 roots"));
-        let stamp = self.stamp();
-        let top = self.add_inode(Inode::new(root, TOP_INO, Kind::Directory, 0o755, stamp));
-        let last_snapshot = 0;
-        self.roots.push(Root {
-            top,
-            is_readonly,
-            last_snapshot,
-            next_ino: FIRST_FREE_INO,
-        });
-        root
     }
 
     /// Returns a new value of the inode clock.

@@ -13,9 +13,8 @@ impl FsState {
 
     /// Drops an inode that has no name and that nobody has open, with its dirty pages.
     pub(crate) fn evict(&mut self, id: InodeId) {
-        self.dirty_inodes.remove(&id);
         self.drop_extents(id, 0, u64::MAX);
-        self.inodes[id.0 as usize] = None;
+        self.remove_inode(id);
     }
 
     /// Evicts the unlinked inodes that no ordered extent holds any more.

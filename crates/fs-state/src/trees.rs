@@ -31,13 +31,13 @@ pub struct Names {
 impl FsState {
     /// Returns whether the root is a read-only snapshot.
     pub fn is_readonly(&self, root: RootId) -> bool {
-        self.roots[root.0 as usize].is_readonly
+        self.root(root).is_readonly
     }
 
     /// Walks all directories.
     pub fn walk_names(&mut self) -> Names {
         let mut names = Names::default();
-        let top = self.roots[0].top;
+        let top = self.root(RootId(0)).top;
         names.roots.insert(self.inode(top).root, ".".to_owned());
         names.nr_names.insert(top, 1);
         let mut left = vec![(String::new(), top)];
@@ -49,7 +49,7 @@ impl FsState {
                 *names.nr_names.entry(id).or_default() += 1;
                 let path = format!("{path}{name}");
                 let child = self.inode(id);
-                if self.roots[child.root.0 as usize].top == id {
+                if self.root(child.root).top == id {
                     names.roots.insert(child.root, path.clone());
                 }
                 if child.kind == Kind::Directory {

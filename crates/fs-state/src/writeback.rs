@@ -182,14 +182,17 @@ impl FsState {
         if slice.kind == SliceKind::Written && !inode.is_nodatacow {
             return false;
         }
-        let last_snapshot = self.roots[inode.root.0 as usize].last_snapshot;
+        let last_snapshot = self.root(inode.root).last_snapshot;
         let extent = self.extents.get(slice.extent);
         if slice.generation <= last_snapshot || extent.generation() <= last_snapshot {
             return false;
         }
         let from = slice.offset + (at - key);
         let to = slice.offset + (end.min(key + slice.len) - key);
-        !extent.has_cross_ref(inode.root, inode.ino, slice.backref_offset(key))
+        let offset = slice.backref_offset(key);
+        !self
+            .extents
+            .has_cross_ref(slice.extent, inode.root, inode.ino, offset)
             && !extent.has_any_csum(from, to)
     }
 

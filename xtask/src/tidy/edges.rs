@@ -32,7 +32,8 @@ const TABLE: &[Row] = &[
     pure("data", &[]),
     pure("ondisk", &[]),
     pure("scenario", &["uapi", "data", "ondisk"]),
-    pure("fs-state", &["uapi", "data"]),
+    pure("ctree", &[]),
+    pure("fs-state", &["uapi", "data", "ctree"]),
     pure("rules", &["uapi", "fs-state"]),
     pure(
         "model",
