@@ -221,6 +221,7 @@ pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
         release,
         has_extents: true,
+        has_exact_shares: true,
         has_trees: process::is_root(),
         has_fine_times: release.is_some_and(|release| FINE_TIMES_SINCE <= release),
         tick: tick(),

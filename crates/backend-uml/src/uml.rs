@@ -186,6 +186,7 @@ impl Backend for Uml {
         Capabilities {
             release: Some(self.release),
             has_extents: true,
+            has_exact_shares: true,
             has_trees: true,
             has_fine_times: FINE_TIMES_SINCE <= self.release,
             tick: TICK,

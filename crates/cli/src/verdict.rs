@@ -157,6 +157,12 @@ fn print_words(report: &RunReport, shown: Option<&Shown>) {
         largest(&tally.elements, 8),
     ));
     print::line(format!("decided by rule: {}", largest(&tally.refusals, 12)));
+    if tally.nr_borrowed_shares != 0 {
+        let times = tally.nr_borrowed_shares;
+        print::line(format!(
+            "freedoms used: SHARED as the extent before it on disk {times}"
+        ));
+    }
     let seconds = report.elapsed.as_secs_f64();
     print::line(format!(
         "{:.1} s, {:.0} steps/s",

@@ -32,7 +32,7 @@ const PATCHES: &str = "patches";
 const TREES: &str = "trees";
 
 /// The releases of the User Mode Linux kernels that are asked, where they are there.
-const UML_RELEASES: [&str; 3] = ["6.1", "6.12", "7.2"];
+const UML_RELEASES: [&str; 4] = ["5.10", "6.1", "6.12", "7.2"];
 
 /// The rules that no operation reaches, not even on the model. Their scenarios say why, and show
 /// what comes nearest.

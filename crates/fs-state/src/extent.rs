@@ -261,7 +261,8 @@ impl ExtentTable {
             refs: SmallVec::new(),
             pending_idx: None,
         };
-        self.next_bytenr += len;
+        // Extents never touch: an address that goes on is within one extent.
+        self.next_bytenr += len + crate::BLOCK;
         match self.free.pop() {
             Some(idx) => {
                 self.extents[idx as usize] = Some(extent);
@@ -330,6 +331,17 @@ impl ExtentTable {
         let pending = &self.pending[pending_idx.get() as usize];
         pending.committed.iter().any(|r| r.referrer != referrer)
             || pending.delayed.iter().any(|r| r.referrer != referrer)
+    }
+
+    /// Returns whether a change waits of a reference that a root has for another inode number,
+    /// added or dropped.
+    pub(crate) fn has_delayed_ref_of_other(&self, id: ExtentId, ino: u64) -> bool {
+        let is_other = |r: &DelayedRef| {
+            r.referrer.ino() != ino && matches!(r.referrer.holder(), Holder::Tree(_))
+        };
+        let pending_idx = self.get(id).pending_idx;
+        let pending = pending_idx.map(|idx| &self.pending[idx.get() as usize]);
+        pending.is_some_and(|pending| pending.delayed.iter().any(is_other))
     }
 
     /// Begins a walk of back references.

@@ -20,7 +20,10 @@ impl FsState {
         self.check_fallocate(id, offset, len, false)?;
         let (alloc_start, alloc_end) = (align_down(offset), align_up(offset + len));
         let size = self.inode(id).size;
-        self.file_modified(id);
+        let stamps_late = self.behaviour.fallocate_stamps_late;
+        if !stamps_late {
+            self.file_modified(id);
+        }
         if alloc_start > size || offset + len > size {
             self.truncate_block(id, size);
         }
@@ -29,10 +32,15 @@ impl FsState {
         }
         self.wait_ordered_range(id, alloc_start, alloc_end - alloc_start);
         self.look_up_holes(id, alloc_start, alloc_end);
-        for (start, end) in self.unallocated(id, alloc_start, alloc_end) {
+        let ranges = self.unallocated(id, alloc_start, alloc_end);
+        let grows = !keeps_size && offset + len > size;
+        if stamps_late && (grows || !ranges.is_empty()) {
+            self.touch_ctime(id);
+        }
+        for (start, end) in ranges {
             self.preallocate(id, start, end);
         }
-        if !keeps_size && offset + len > size {
+        if grows {
             let inode = self.inode_mut(id);
             inode.size = offset + len;
             inode.digest = None;
@@ -52,33 +60,47 @@ impl FsState {
         if len == 0 {
             return Ok(());
         }
-        self.file_modified(id);
+        let stamps_late = self.behaviour.fallocate_stamps_late;
+        if !stamps_late {
+            self.file_modified(id);
+        }
         self.inode_mut(id).digest = None;
+        let has_changed = self.punch_behind_hole(id, asked, offset, end);
+        if stamps_late && has_changed {
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    /// Punches `offset..end`, which begins with no hole; returns whether blocks were zeroed or
+    /// items dropped. The caller asked for what begins at `asked`.
+    fn punch_behind_hole(&mut self, id: InodeId, asked: u64, offset: u64, end: u64) -> bool {
         let size_end = align_up(self.inode(id).size);
+        let is_in_file = offset < size_end;
         let is_one_block = align_down(offset) == align_down(end - 1);
-        if is_one_block && len < BLOCK {
-            if offset < size_end {
+        if is_one_block && end - offset < BLOCK {
+            if is_in_file {
                 self.zero_in_block(id, offset, end);
             }
-            return Ok(());
+            return is_in_file;
         }
         let (mut lock_start, lock_end) = (align_up(offset), align_down(end));
-        if offset < size_end {
+        if is_in_file {
             self.truncate_block(id, offset);
         }
         // Unless a hole was skipped already, look again behind the first block.
         if offset == asked {
             match self.behind_hole(id, lock_start, end - lock_start) {
-                Some((_, 0)) => return Ok(()),
+                Some((_, 0)) => return is_in_file,
                 Some((start, _)) => lock_start = start,
                 None => {}
             }
         }
         // The tail block is zeroed unless a hole begins it.
-        if end > lock_end
+        let has_tail = end > lock_end
             && self.behind_hole(id, lock_end, end - lock_end).is_none()
-            && end < size_end
-        {
+            && end < size_end;
+        if has_tail {
             self.zero_in_block(id, lock_end, end);
         }
         if lock_start < lock_end {
@@ -88,7 +110,7 @@ impl FsState {
                 self.modify_holes(id, lock_start, lock_end);
             }
         }
-        Ok(())
+        is_in_file || has_tail || lock_start < lock_end
     }
 
     fn check_fallocate(&self, id: InodeId, offset: u64, len: u64, cuts: bool) -> Result<(), Errno> {

@@ -3,6 +3,8 @@
 use crate::inode::Unwritten;
 use crate::{BLOCK, FileExtent, FsState, InodeId, SliceKind, align_up};
 
+mod from_maps;
+
 /// A piece of a file's map. Offsets and lengths are bytes, block multiples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapPiece {
@@ -55,6 +57,9 @@ impl FsState {
     ///
     /// Cite: `extent_fiemap`, fs/btrfs/fiemap.c.
     pub fn fiemap(&mut self, id: InodeId) -> Vec<MapPiece> {
+        if self.behaviour.maps_from_cache {
+            return self.fiemap_from_maps(id);
+        }
         self.walk_for_fiemap(id);
         let inode = self.inode(id);
         let unwritten = Delalloc {

@@ -5,6 +5,7 @@
 //! The expected witness is the left one, the observed the right one.
 
 mod map;
+mod touching;
 
 use rustc_hash::FxHashMap;
 use scenario::{
@@ -15,6 +16,7 @@ use scenario::{
 use crate::bijection::{Bijection, Conflict, Stretch};
 use crate::difference::{Difference, Side, StatField, existence};
 use map::Pair;
+use touching::Touching;
 
 /// The most differences that one comparison returns: the first ones say it all.
 pub(crate) const DIFFERENCES_MAX: usize = 16;
@@ -23,6 +25,10 @@ pub(crate) const DIFFERENCES_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Comparer {
     has_extents: bool,
+    /// Where SHARED is left open, by name; `None` if the expected witness tells it exactly.
+    touching: Option<FxHashMap<Name, Touching>>,
+    /// How often a map told an extent as the one before it on disk.
+    nr_borrowed_shares: u64,
     left_has_fine_times: bool,
     right_has_fine_times: bool,
     seen: FxHashMap<Name, Seen>,
@@ -51,6 +57,8 @@ impl Comparer {
     pub fn new(left: &Capabilities, right: &Capabilities) -> Comparer {
         Comparer {
             has_extents: left.has_extents && right.has_extents,
+            touching: (!left.has_exact_shares).then(FxHashMap::default),
+            nr_borrowed_shares: 0,
             left_has_fine_times: left.has_fine_times,
             right_has_fine_times: right.has_fine_times,
             seen: FxHashMap::default(),
@@ -58,6 +66,12 @@ impl Comparer {
             step: 0,
             tick_step: 0,
         }
+    }
+
+    /// Returns how often an observed map told an extent shared, or not, because the one before it
+    /// on disk is: where the expected witness says that this may be.
+    pub(crate) fn nr_borrowed_shares(&self) -> u64 {
+        self.nr_borrowed_shares
     }
 
     /// Returns on what the two replies to an exchange disagree, at most 16 facts. Once there was a
@@ -233,7 +247,11 @@ impl Comparer {
             return;
         }
         let nr_before = differences.len();
-        let pairs = map::compare(name, left, right, differences);
+        let touching = self.touching.as_mut();
+        let touching = touching.map(|touching| touching.entry(name.clone()).or_default());
+        let map::Compared { pairs, nr_borrowed } =
+            map::compare(name, left, right, touching, differences);
+        self.nr_borrowed_shares += nr_borrowed;
         seen.is_settled = nr_before == differences.len();
         let nr_head = seen
             .pairs

@@ -224,6 +224,7 @@ impl Run<'_> {
                 break;
             }
         }
+        self.tally.nr_borrowed_shares += duel.nr_borrowed_shares();
         Ok(())
     }
 

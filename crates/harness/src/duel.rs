@@ -108,6 +108,11 @@ impl Duel {
         Exchange { op, probes }
     }
 
+    /// Returns how often a map told an extent as the one before it on disk.
+    pub(crate) fn nr_borrowed_shares(&self) -> u64 {
+        self.comparer.nr_borrowed_shares()
+    }
+
     /// Carries out one exchange on both and compares.
     pub(crate) fn play(
         &mut self,

@@ -27,6 +27,9 @@ pub struct Tally {
     pub nr_met_dirty: u64,
     /// Dedupe calls that cut an extent in the middle.
     pub nr_cut: u64,
+    /// Parts of maps that were told shared, or not, as the extent before them on disk: the freedom
+    /// of maps that are drawn from a cache.
+    pub nr_borrowed_shares: u64,
 }
 
 /// Shares of the dedupe calls of a run, between 0 and 1.

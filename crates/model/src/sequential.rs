@@ -68,6 +68,7 @@ impl Backend for Sequential {
             release: None,
             has_extents: true,
             has_trees: true,
+            has_exact_shares: !self.machine.profile().behaviour.maps_from_cache,
             has_fine_times: true,
             tick: Duration::ZERO,
             is_root: true,

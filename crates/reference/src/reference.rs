@@ -173,6 +173,7 @@ impl Backend for Reference {
         Capabilities {
             release: None,
             has_extents: false,
+            has_exact_shares: true,
             has_trees: false,
             // A punch of written zeros changes times, one of a hole does not: both are zeros here.
             has_fine_times: false,

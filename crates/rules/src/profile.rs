@@ -16,6 +16,7 @@ use crate::{era, series};
 pub const PROFILE_NAMES: &[&str] = &[
     "v4",
     "linux-3.13",
+    "linux-5.10",
     "linux-6.1",
     "linux-6.12",
     "linux-6.18",
@@ -27,6 +28,9 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     inlines_nocow: true,
     cows_behind_gap: true,
     joins_ordered: true,
+    maps_from_cache: true,
+    shares_by_delayed: true,
+    fallocate_stamps_late: true,
     inlines_first: false,
     ..Behaviour::LATEST
 };
@@ -35,6 +39,7 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
 const RELEASES: &[Release] = &[
     Release::new(3, 11, 0),
     Release::new(3, 13, 0),
+    Release::new(5, 10, 0),
     Release::new(6, 1, 0),
     Release::new(6, 12, 0),
     Release::new(6, 18, 0),

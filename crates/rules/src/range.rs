@@ -74,10 +74,11 @@ pub const GENERIC_SHORTENED: &[Check<RangeView>] = &[
     Check::new(&SHORTENED_TO_NOTHING, |view| view.len == 0),
 ];
 
-/// 5.0 and later, bytes equal.
-pub const BTRFS_REMAP: &[Check<RangeView>] = &[Check::new(&SEND_IN_PROGRESS, |view| {
-    view.target.is_root_sending
-})];
+/// 5.0 and later, bytes equal and the length shortened again.
+pub const BTRFS_REMAP: &[Check<RangeView>] = &[
+    Check::new(&SHORTENED_TO_NOTHING, |view| view.len == 0),
+    Check::new(&SEND_IN_PROGRESS, |view| view.target.is_root_sending),
+];
 
 /// Returns the length to compare and the length whose extents move, bytes.
 ///
@@ -92,6 +93,8 @@ pub fn rounded(rounding: Rounding, view: &RangeView) -> (u64, u64) {
     match rounding {
         Rounding::DownUnlessBothEof if is_source_eof && is_target_eof => (len, up),
         Rounding::DownUnlessBothEof => (down, down),
+        Rounding::DownUnlessTargetEof if is_target_eof => (len, up),
+        Rounding::DownUnlessTargetEof => (down, down),
         Rounding::UpAtSourceEof if is_source_eof => (len, up),
         Rounding::UpAtSourceEof => (down, down),
         Rounding::CloneTail if is_source_eof => (len, up),
@@ -277,7 +280,7 @@ pub static SHORTENED_TO_NOTHING: Rule = Rule {
     id: "shortened-to-nothing",
     end: End::Succeeds,
     cite: PREP,
-    sentence: "no whole block is left after rounding: success, nothing compared",
+    sentence: "no whole block is left after rounding: success, nothing shared",
     reach: Reach::Mount,
 };
 

@@ -5,7 +5,7 @@ use uapi::Release;
 use crate::check::Cite;
 use crate::pair;
 use crate::patch::{AnyCheck, Hunk, Patch, Place};
-use crate::step::{Bytes, Comparison, CopyIn, LockClass, Plan, Side, Stage, Step, Times};
+use crate::step::{Bytes, Comparison, CopyIn, LockClass, Plan, Rounding, Side, Stage, Step, Times};
 
 /// Every patch, oldest first.
 pub const SERIES: &[Patch] = &[
@@ -13,6 +13,10 @@ pub const SERIES: &[Patch] = &[
     RANGE_AT_ONCE,
     CLONE_WITHIN_FILE,
     ACROSS_MOUNTS,
+    FALLOCATE_MODIFIES,
+    TAIL_AT_BOTH_EOFS,
+    DELAYED_REFS_CANCEL,
+    MAP_FROM_ITEMS,
     MAP_ORDERED_APART,
     EMPTY_RANGE_WRITES_NOTHING,
     NOCOW_NOT_INLINE,
@@ -95,6 +99,56 @@ pub const ACROSS_MOUNTS: Patch = Patch {
         Hunk::SwapCheck("other-mount", AnyCheck::Pair(pair::CHECK_OTHER_SUPERBLOCK)),
         Hunk::DropCheck(Stage::ClonePair, "clone-other-mount"),
     ],
+};
+
+/// Allocating and punching are modifications whatever comes of them.
+pub const FALLOCATE_MODIFIES: Patch = Patch {
+    id: "fallocate-modifies",
+    subject: "Stamp mtime and ctime for every fallocate, not only for what it changed",
+    cite: Cite::new("fs/btrfs/file.c", "btrfs_fallocate", "05fd9564e9fa"),
+    since: Some(Release::new(5, 18, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.fallocate_stamps_late = false
+    })],
+};
+
+/// What is not shared is not compared either.
+pub const TAIL_AT_BOTH_EOFS: Patch = Patch {
+    id: "tail-at-both-eofs",
+    subject: "Shorten a range that ends at the source's EOF only before it is compared",
+    cite: Cite::new("fs/remap_range.c", "generic_remap_checks", "5750676b64a5"),
+    since: Some(Release::new(5, 19, 0)),
+    hunks: &[
+        Hunk::SwapStep(
+            Plan::Element,
+            Step::Shorten(Rounding::UpAtSourceEof),
+            Step::Shorten(Rounding::DownUnlessBothEof),
+        ),
+        Hunk::DropStep(Plan::Element, Step::Shorten(Rounding::DownUnlessTargetEof)),
+        Hunk::DropCheck(Stage::Remap, "shortened-to-nothing"),
+    ],
+};
+
+/// A map is what the tree says.
+pub const MAP_FROM_ITEMS: Patch = Patch {
+    id: "map-from-items",
+    subject: "Draw the map of a file from its items, not from the extent map cache",
+    cite: Cite::new("fs/btrfs/extent_io.c", "extent_fiemap", "ac3c0d36a2a2"),
+    since: Some(Release::new(6, 1, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.maps_from_cache = false
+    })],
+};
+
+/// What cancels out is not shared.
+pub const DELAYED_REFS_CANCEL: Patch = Patch {
+    id: "delayed-refs-cancel",
+    subject: "Let delayed references of another inode cancel out before an extent counts as shared",
+    cite: Cite::new("fs/btrfs/backref.c", "add_delayed_refs", "4fc7b5722824"),
+    since: Some(Release::new(6, 1, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.shares_by_delayed = false
+    })],
 };
 
 /// A map tells what is under way from what is dirty behind it.

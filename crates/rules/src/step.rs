@@ -152,6 +152,8 @@ pub enum Side {
 pub enum Rounding {
     /// Down to a block, unless it is the EOF of both files: then the tail goes along.
     DownUnlessBothEof,
+    /// Down to a block, unless it is the EOF of the target.
+    DownUnlessTargetEof,
     /// Up to a block where the source ends; the compare covers what was asked for.
     UpAtSourceEof,
     /// As a clone does: up to a block where the source ends, else as it is.
@@ -243,6 +245,9 @@ impl Step {
             }
             Step::Shorten(Rounding::DownUnlessBothEof) => {
                 "round the length down to a block, unless it is the EOF of both files"
+            }
+            Step::Shorten(Rounding::DownUnlessTargetEof) => {
+                "round the length down to a block, unless it is the EOF of the target"
             }
             Step::Shorten(Rounding::UpAtSourceEof) => "round the length up at the source's EOF",
             Step::Shorten(Rounding::CloneTail) => "round the end up at the source's EOF",

@@ -14,7 +14,7 @@ use crate::kernels;
 /// The seeds that the running kernel is asked.
 const SEEDS: [u32; 3] = [1, 2, 3];
 /// The User Mode Linux kernels of the cache that are asked besides the installed one.
-const CACHED_RELEASES: [&str; 2] = ["6.12", "7.2"];
+const CACHED_RELEASES: [&str; 3] = ["5.10", "6.12", "7.2"];
 /// uid and gid of `nobody`.
 const NOBODY: u32 = 65534;
 

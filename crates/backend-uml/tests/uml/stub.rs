@@ -66,6 +66,7 @@ impl Backend for Stub {
         Capabilities {
             release: None,
             has_extents: false,
+            has_exact_shares: true,
             has_trees: false,
             has_fine_times: false,
             tick: Duration::ZERO,

@@ -4,6 +4,7 @@
 
 use scenario::{MapRun, Name, Storage};
 
+use super::touching::Touching;
 use crate::bijection::Stretch;
 use crate::difference::Difference;
 
@@ -18,13 +19,24 @@ pub(super) struct Pair {
     pub(super) stretch: Stretch,
 }
 
-/// Compares flags and returns the storage that corresponds, neighbours merged.
+/// What two maps have in common.
+pub(super) struct Compared {
+    /// The storage that corresponds, neighbours merged.
+    pub(super) pairs: Vec<Pair>,
+    /// How many parts are told as the one before them on disk.
+    pub(super) nr_borrowed: u64,
+}
+
+/// Compares flags and pairs the storage. With `touching`, the SHARED flag of what touches on disk
+/// what lies before it in the file is left open, and stays so ([`Touching`]).
 pub(super) fn compare(
     name: &Name,
     left: &[MapRun],
     right: &[MapRun],
+    mut touching: Option<&mut Touching>,
     differences: &mut Vec<Difference>,
-) -> Vec<Pair> {
+) -> Compared {
+    let mut nr_borrowed = 0;
     let mut pairs: Vec<Pair> = Vec::with_capacity(left.len());
     let (mut left, mut right) = (Cursor::new(left), Cursor::new(right));
     let mut at = 0;
@@ -36,7 +48,12 @@ pub(super) fn compare(
         if end <= at {
             break;
         }
-        match (left_run, right_run) {
+        let borrowed = touching.as_deref_mut().and_then(|touching| {
+            let (left, right) = left_run.zip(right_run)?;
+            touching.borrowed(at..end, left, right)
+        });
+        nr_borrowed += u64::from(borrowed.is_some());
+        match (borrowed.as_ref().or(left_run), right_run) {
             (None, None) => {}
             (Some(left), Some(right)) if is_alike(left, right) => {
                 if let (Some(Storage(left_at)), Some(Storage(right_at))) =
@@ -67,10 +84,10 @@ pub(super) fn compare(
         }
         at = end;
     }
-    pairs
+    Compared { pairs, nr_borrowed }
 }
 
-fn is_alike(left: &MapRun, right: &MapRun) -> bool {
+pub(super) fn is_alike(left: &MapRun, right: &MapRun) -> bool {
     left.flags == right.flags && left.storage.is_some() == right.storage.is_some()
 }
 

@@ -14,6 +14,7 @@ fn capabilities(has_extents: bool, has_fine_times: bool) -> Capabilities {
     Capabilities {
         release: None,
         has_extents,
+        has_exact_shares: true,
         has_trees: has_extents,
         has_fine_times,
         tick: Duration::ZERO,

@@ -35,6 +35,7 @@ impl Backend for Fake {
         Capabilities {
             release: None,
             has_extents: false,
+            has_exact_shares: true,
             has_trees: false,
             has_fine_times: true,
             tick: Duration::ZERO,

@@ -40,11 +40,12 @@ pub const ELEMENT: &[Step] = &[
     Step::WaitOrdered(Side::Source),
     Step::WaitOrdered(Side::Target),
     Step::Check(Stage::Range),
-    Step::Shorten(Rounding::DownUnlessBothEof),
+    Step::Shorten(Rounding::UpAtSourceEof),
     // Before or behind the check is the same: ranges of no length cannot overlap.
     Step::WriteShortened(Side::Target),
     Step::Check(Stage::Shortened),
     Step::Compare(Comparison::Bytes),
+    Step::Shorten(Rounding::DownUnlessTargetEof),
     Step::Check(Stage::Remap),
     // btrfs_extent_same: 16 MiB at a time, both ranges locked, higher address first.
     Step::Lock(LockClass::Range, Side::Higher),

@@ -95,8 +95,8 @@ fn unknown_names_are_refused_with_the_known_ones() {
     let error = Profile::by_name("linux-9").expect_err("unknown");
     assert_eq!(
         error.to_string(),
-        "unknown profile \"linux-9\"\n  remedy: one of v4, linux-3.13, linux-6.1, linux-6.12, \
-         linux-6.18, linux-7.2"
+        "unknown profile \"linux-9\"\n  remedy: one of v4, linux-3.13, linux-5.10, linux-6.1, \
+         linux-6.12, linux-6.18, linux-7.2"
     );
 }
 
@@ -108,7 +108,7 @@ fn the_nearest_profile_is_exact_only_for_its_own_release() {
     };
     assert_eq!(nearest("6.18.44"), ("linux-6.18".to_owned(), true));
     assert_eq!(nearest("6.1.176"), ("linux-6.1".to_owned(), true));
-    assert_eq!(nearest("5.10.46"), ("linux-6.1".to_owned(), false));
+    assert_eq!(nearest("5.10.46"), ("linux-5.10".to_owned(), true));
     assert_eq!(nearest("6.12.113"), ("linux-6.12".to_owned(), true));
     assert_eq!(nearest("7.2.7"), ("linux-7.2".to_owned(), true));
     assert_eq!(nearest("6.14.2"), ("linux-6.12".to_owned(), false));
