@@ -16,8 +16,8 @@ pub struct Behaviour {
     /// Whether the map of a file shows an ordered extent that is under way, the dirty range behind
     /// it and the hole between them as one. (6.1 does, 6.18 does not.)
     pub joins_ordered: bool,
-    /// Whether the map of a file is drawn from the extent map cache, not from the items. (5.10 does,
-    /// 6.1 does not.)
+    /// Whether the map of a file is drawn from the extent map cache, not from the items. (5.10
+    /// does, 6.1 does not.)
     pub maps_from_cache: bool,
     /// Whether the map takes an extent for shared if a reference of another inode waits to be added
     /// or dropped. Only maps from the cache. (5.10 does, 6.1 does not.)

@@ -92,8 +92,8 @@ pub struct Capabilities {
     pub has_extents: bool,
     /// Whether it can tell what the trees say ([`Op::Tree`]).
     pub has_trees: bool,
-    /// Whether a map tells of each extent by itself whether it is shared; otherwise one that touches
-    /// the extent before it on disk may be told as that one is.
+    /// Whether a map tells of each extent by itself whether it is shared; otherwise one that
+    /// touches the extent before it on disk may be told as that one is.
     pub has_exact_shares: bool,
     /// Whether stamps tell every change; otherwise two changes within `tick` may look like none.
     pub has_fine_times: bool,

@@ -216,3 +216,49 @@ fn a_run_without_length_says_nothing() {
     let right = "  = ok\n  = STAT\n  = * 0..8k @7m\n  = * 8k..16k @8m\nend\n";
     check(&mut comparer(), "flush A\n  observe A\n", left, right, &[]);
 }
+
+/// A comparer whose expected witness leaves the SHARED flag of touching extents open.
+fn comparer_of_cached_maps() -> Comparer {
+    let expected = Capabilities {
+        has_exact_shares: false,
+        ..capabilities(true, true)
+    };
+    Comparer::new(&expected, &capabilities(true, true))
+}
+
+#[test]
+fn an_extent_may_be_told_shared_as_the_one_that_it_touches_on_disk() {
+    let comparer = &mut comparer_of_cached_maps();
+    let asked = "flush A\n  observe A\n";
+    let left = "  = ok\n  = STAT\n  = * 0..8k @1m shared\n  = * 8k..16k @2m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..16k @7m shared\nend\n";
+    check(comparer, asked, left, right, &[]);
+    assert_eq!(comparer.nr_borrowed_shares(), 1);
+    // It stays so when the first of them is gone, and for nothing but what lay there.
+    let left = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @2m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @7176k shared\nend\n";
+    check(comparer, asked, left, right, &[]);
+    let left = "  = ok\n  = STAT\n  = * 8k..16k @3m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 8k..16k @9m shared\nend\n";
+    let expected = ["A 8k..16k: expected data, storage, observed shared, storage"];
+    check(comparer, asked, left, right, &expected);
+}
+
+#[test]
+fn what_touches_nothing_is_told_shared_exactly() {
+    let asked = "flush A\n  observe A\n";
+    let left = "  = ok\n  = STAT\n  = * 0..16k @1m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..8k @7m\n  = * 8k..16k @7176k shared\nend\n";
+    let expected = ["A 8k..16k: expected data, storage, observed shared, storage"];
+    check(
+        &mut comparer_of_cached_maps(),
+        asked,
+        left,
+        right,
+        &expected,
+    );
+    // Nor where the witness knows better.
+    let left = "  = ok\n  = STAT\n  = * 0..8k @1m shared\n  = * 8k..16k @2m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..16k @7m shared\nend\n";
+    check(&mut comparer(), asked, left, right, &expected);
+}
