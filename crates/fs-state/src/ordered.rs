@@ -40,9 +40,22 @@ impl FsState {
     }
 
     /// Cuts off what ordered extents hold behind `size` (`btrfs_invalidate_folio`): what lies
-    /// wholly behind it never completes.
+    /// wholly behind it never completes. The rest of its block is zeroed in the page, which nobody
+    /// has submitted yet.
     pub(crate) fn truncate_ordered(&mut self, id: InodeId, size: u64) {
         let end = align_up(size);
+        let before = self.inode_mut(id).ordered.range_mut(..end).next_back();
+        if let Some((key, ordered)) = before
+            && end <= key + ordered.content.len()
+        {
+            let (skip, zeros) = (size - key, Content::zeros(end - size));
+            ordered.content.overwrite(skip, zeros.clone());
+            // A fresh extent has its bytes from the beginning on.
+            if ordered.kind == OrderedKind::Cow {
+                let (extent, at) = (ordered.extent, ordered.offset + skip);
+                self.extents.overwrite(extent, at, zeros);
+            }
+        }
         for key in self.ordered_within(id, end, u64::MAX) {
             let Some(mut ordered) = self.inode_mut(id).ordered.remove(&key) else {
                 continue;

@@ -133,7 +133,7 @@ fn what_is_not_there_is_named_with_a_remedy() {
     check("diff --backend floppy", &["floppy", "reference"]);
     check(
         "diff --backend reference --profile linux-0.1",
-        &["linux-0.1", "linux-6.18"],
+        &["linux-0.1", "v4"],
     );
     check(
         "diff --backend reference --mutant nothing",
