@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 
 use crate::directory::Directory;
 use crate::loopback::Loopback;
-use crate::{ioctl, leftovers, missing, process, system_errno};
+use crate::{ioctl, ioctl_space, leftovers, missing, process, system_errno};
 
 /// Makes a btrfs on a loop device and runs `work` in a thread that sees it, with its folder; the
 /// filesystem is gone afterwards.
@@ -57,6 +57,15 @@ pub fn in_directory<T: Send>(
 /// [`BackendError::System`] with what the kernel says.
 pub fn commit(fd: impl AsFd) -> Result<(), BackendError> {
     ioctl::sync_filesystem(fd).map_err(|errno| system_errno("commit the filesystem", errno))
+}
+
+/// Returns how many bytes of metadata the filesystem that `fd` is on uses; commit before.
+///
+/// # Errors
+///
+/// [`BackendError::System`] with what the kernel says.
+pub fn metadata_bytes(fd: impl AsFd) -> Result<u64, BackendError> {
+    ioctl_space::metadata_bytes(fd).map_err(|errno| system_errno("ask for the used space", errno))
 }
 
 /// Returns how many extents FIEMAP tells of a file: physically adjacent ones count as one.

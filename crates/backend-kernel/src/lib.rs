@@ -4,7 +4,7 @@
 //!
 //! This crate acts and looks. It does not know what any operation should do: it must not depend on
 //! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
-//! `ioctl.rs`, `ioctl_trees.rs`, `mmap.rs` and `process.rs`.
+//! `ioctl.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs` and `process.rs`.
 //!
 //! # Where it works
 //!
@@ -20,6 +20,7 @@ mod descriptors;
 mod directory;
 pub mod ground;
 mod ioctl;
+mod ioctl_space;
 mod ioctl_trees;
 mod leftovers;
 mod links;

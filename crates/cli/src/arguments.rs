@@ -149,6 +149,19 @@ pub(crate) struct BenchArguments {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measure how size and speed of the model grow with the number of extents instead.
+    #[arg(long, conflicts_with_all = ["json", "rounds", "profile"])]
+    pub(crate) scale: bool,
+    /// The largest number of extents, growing tenfold from 1,000; 10^7 take 3 GiB of memory.
+    #[arg(long, default_value_t = 10_000_000, value_name = "N", requires = "scale",
+          value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) extents: u64,
+    /// Write a plot of the growth to this file.
+    #[arg(long, value_name = "FILE", requires = "scale")]
+    pub(crate) svg: Option<PathBuf>,
+    /// For the program itself: one size.
+    #[arg(long, hide = true, requires = "scale")]
+    pub(crate) scale_of: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 
 mod layout;
 mod ratio;
+mod scale;
 mod sides;
 
 use std::hint::black_box;
@@ -57,6 +58,9 @@ const NR_COMPARES: usize = 8;
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &BenchArguments) -> Result<Exit, Report> {
+    if arguments.scale {
+        return scale::run(arguments);
+    }
     let profile = profile(&arguments.profile)?;
     let measured = match &arguments.backend {
         WitnessName::Auto | WitnessName::Mount => {

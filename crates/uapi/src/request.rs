@@ -40,6 +40,8 @@ pub const BTRFS_IOC_SNAP_DESTROY: u32 = iow(BTRFS, 15, VOL_ARGS_LEN);
 pub const BTRFS_IOC_DEFRAG_RANGE: u32 = iow(BTRFS, 16, 48);
 /// Search a tree; the argument is a 112-byte `btrfs_ioctl_search_args_v2` and its buffer.
 pub const BTRFS_IOC_TREE_SEARCH_V2: u32 = iowr(BTRFS, 17, 112);
+/// How many bytes of each kind are allocated and used (`struct btrfs_ioctl_space_args`).
+pub const BTRFS_IOC_SPACE_INFO: u32 = iowr(BTRFS, 20, 16);
 /// Resolve an inode number to a path; the argument is a `btrfs_ioctl_ino_lookup_args`.
 pub const BTRFS_IOC_INO_LOOKUP: u32 = iowr(BTRFS, 18, VOL_ARGS_LEN);
 /// Resolve an address to inodes; the argument is a `btrfs_ioctl_logical_ino_args`, 56 bytes.

@@ -1,0 +1,60 @@
+//! The ioctl that tells how much of a filesystem is used for what.
+#![expect(unsafe_code, reason = "one of the files that talk to the kernel raw")]
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use uapi::{Errno, request};
+
+use crate::ioctl::call;
+
+/// `BTRFS_BLOCK_GROUP_METADATA`.
+const METADATA: u64 = 1 << 2;
+/// More kinds than there are: data, metadata, system, the reserve, each with a profile or two.
+const NR_SPACES_MAX: usize = 32;
+
+/// `struct btrfs_ioctl_space_args` with room behind it.
+#[repr(C)]
+struct SpaceArgs {
+    nr_slots: u64,
+    nr_spaces: u64,
+    spaces: [Space; NR_SPACES_MAX],
+}
+
+/// `struct btrfs_ioctl_space_info`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Space {
+    flags: u64,
+    total_bytes: u64,
+    used_bytes: u64,
+}
+
+/// Returns how many bytes of metadata the filesystem of `fd` uses, each counted
+/// once however often it is stored (`BTRFS_IOC_SPACE_INFO`).
+pub(crate) fn metadata_bytes(fd: impl AsFd) -> Result<u64, Errno> {
+    let empty = Space {
+        flags: 0,
+        total_bytes: 0,
+        used_bytes: 0,
+    };
+    let mut arguments = SpaceArgs {
+        nr_slots: NR_SPACES_MAX as u64,
+        nr_spaces: 0,
+        spaces: [empty; NR_SPACES_MAX],
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes at most `nr_slots` spaces behind the two counts, and so many there
+    // is room for.
+    unsafe {
+        call(
+            fd,
+            request::BTRFS_IOC_SPACE_INFO,
+            (&raw mut arguments).cast(),
+        )
+    }?;
+    let of_metadata = arguments.spaces.iter().take(arguments.nr_spaces as usize);
+    Ok(of_metadata
+        .filter(|space| space.flags & METADATA != 0)
+        .map(|space| space.used_bytes)
+        .sum())
+}
