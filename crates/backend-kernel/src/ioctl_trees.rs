@@ -48,6 +48,57 @@ struct InoLookupArgs {
     name: [u8; 4080],
 }
 
+/// What a scrub counted, `struct btrfs_scrub_progress`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ScrubCounts {
+    data_extents: u64,
+    tree_extents: u64,
+    data_bytes: u64,
+    tree_bytes: u64,
+    read_errors: u64,
+    csum_errors: u64,
+    verify_errors: u64,
+    no_csum: u64,
+    csum_discards: u64,
+    super_errors: u64,
+    malloc_errors: u64,
+    uncorrectable_errors: u64,
+    corrected_errors: u64,
+    last_physical: u64,
+    unverified_errors: u64,
+}
+
+/// `struct btrfs_ioctl_scrub_args`.
+#[repr(C)]
+struct ScrubArgs {
+    devid: u64,
+    start: u64,
+    end: u64,
+    flags: u64,
+    progress: ScrubCounts,
+    unused: [u64; 128 - 4 - 15],
+}
+
+/// `BTRFS_SCRUB_READONLY`: nothing is repaired.
+const SCRUB_READONLY: u64 = 1;
+
+impl ScrubCounts {
+    /// Returns everything that should be 0, with its name.
+    pub(crate) fn errors(&self) -> [(&'static str, u64); 8] {
+        [
+            ("read errors", self.read_errors),
+            ("checksum errors", self.csum_errors),
+            ("verify errors", self.verify_errors),
+            ("checksum items without an extent", self.csum_discards),
+            ("superblock errors", self.super_errors),
+            ("uncorrectable errors", self.uncorrectable_errors),
+            ("corrected errors", self.corrected_errors),
+            ("unverified errors", self.unverified_errors),
+        ]
+    }
+}
+
 /// `BTRFS_LOGICAL_INO_ARGS_IGNORE_OFFSET`: every item that refers to any part of the extent.
 const IGNORE_OFFSET: u64 = 1;
 
@@ -130,6 +181,22 @@ pub(crate) fn logical_ino(fd: impl AsFd, bytenr: u64, buffer: &mut [u64]) -> Res
     unsafe { call(fd, number, (&raw mut arguments).cast()) }.map(drop)
 }
 
+/// Scrubs the first device of the filesystem that `fd` is on, without repairing anything.
+pub(crate) fn scrub(fd: impl AsFd) -> Result<ScrubCounts, Errno> {
+    let mut arguments = ScrubArgs {
+        devid: 1,
+        start: 0,
+        end: u64::MAX,
+        flags: SCRUB_READONLY,
+        progress: ScrubCounts::default(),
+        unused: [0; 128 - 4 - 15],
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the kernel reads and writes 1024 bytes, which is what `arguments` has.
+    unsafe { call(fd, request::BTRFS_IOC_SCRUB, (&raw mut arguments).cast()) }?;
+    Ok(arguments.progress)
+}
+
 /// Returns the tree of the subvolume that `fd` is in.
 pub(crate) fn tree_of(fd: impl AsFd) -> Result<TreeId, Errno> {
     let mut arguments = InoLookupArgs {
@@ -157,6 +224,7 @@ mod tests {
     fn arguments_have_the_sizes_of_the_kernel() {
         assert_eq!(size_of::<SearchArgs>(), 112);
         assert_eq!(size_of::<LogicalInoArgs>(), 56);
+        assert_eq!(size_of::<ScrubArgs>(), 1024);
         assert_eq!(size_of::<InoLookupArgs>(), 4096);
     }
 }

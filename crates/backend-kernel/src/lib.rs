@@ -41,6 +41,7 @@ mod session;
 mod settle;
 mod tree;
 mod trees;
+mod verify;
 mod watchdog;
 mod worker;
 

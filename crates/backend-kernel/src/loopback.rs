@@ -16,8 +16,8 @@ use uapi::Errno;
 
 use crate::leftovers::{Folder, SHM};
 use crate::mounting::{self, NEEDS_ROOT};
-use crate::place::Place;
-use crate::{ioctl, missing, system, system_errno};
+use crate::place::{Place, open_directory};
+use crate::{ioctl, missing, system, system_errno, verify};
 
 /// How often another process may snatch the free loop device away.
 const NR_ATTEMPTS_MAX: u32 = 50;
@@ -68,6 +68,24 @@ impl Loopback {
         self.unmount();
         self.geometry = geometry.clone();
         self.make()
+    }
+
+    /// Unmounts, checks the device, mounts again and scrubs; returns what is wrong. Nothing may be
+    /// open on the filesystem.
+    pub(crate) fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+        let Some(device) = self.device.clone() else {
+            return Ok(Vec::new());
+        };
+        let path = Path::new("/dev").join(device);
+        // Nobody else holds the device while nothing is mounted, and it would detach itself.
+        let held = open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| system(format!("open {}", path.display()), errno))?;
+        mounting::unmount_all(self.folder.path());
+        let mut complaints = verify::check_device(&path)?;
+        let place = mounting::mount_device(&path, self.folder.path())?;
+        drop(held);
+        complaints.extend(verify::scrub(open_directory(&place.first)?)?);
+        Ok(complaints)
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {

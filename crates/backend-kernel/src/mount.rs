@@ -271,6 +271,16 @@ impl Backend for Mount {
     fn run(&mut self, batch: &[Exchange]) -> Result<Vec<Reply>, BackendError> {
         self.run_owned(batch.to_vec())
     }
+
+    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+        self.send(Command::Verify)?;
+        match self.wait("checking the filesystem")? {
+            Finished::InTime => {}
+            Finished::Never => return Err(self.failed()),
+        }
+        let replies = self.watched.take().into_iter();
+        Ok(replies.flat_map(|reply| reply.answer.complaints).collect())
+    }
 }
 
 impl Drop for Mount {

@@ -89,6 +89,12 @@ impl Session {
         self.end_run()
     }
 
+    /// Closes everything and leaves what the run has made.
+    pub(crate) fn abandon(&mut self) {
+        self.observer.forget_all();
+        self.run = None;
+    }
+
     /// Ends the run: closes everything and deletes its subvolume with all that is nested in it.
     fn end_run(&mut self) -> Result<(), BackendError> {
         self.observer.forget_all();

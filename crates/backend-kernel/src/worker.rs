@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use rustix::fs::statvfs;
-use scenario::{Backend, BackendError, Exchange, Geometry, Op, Reply};
+use scenario::{Answer, Backend, BackendError, Exchange, Geometry, Op, Outcome, Reply};
 
 use crate::directory::Directory;
 use crate::loopback::Loopback;
@@ -21,6 +21,8 @@ use crate::{leftovers, missing, same};
 pub(crate) const SETUP_LIMIT: Duration = Duration::from_secs(60);
 /// The time limit of an operation that writes everything back, and of looking at a file.
 const LONG_LIMIT: Duration = Duration::from_secs(60);
+/// The time limit of checking a whole filesystem.
+const VERIFY_LIMIT: Duration = Duration::from_secs(300);
 /// How many runs one filesystem of ours sees: deleted runs leave their traces in free space.
 const NR_RUNS_PER_IMAGE: u64 = 256;
 
@@ -29,6 +31,8 @@ const NR_RUNS_PER_IMAGE: u64 = 256;
 pub(crate) enum Command {
     Reset(Geometry),
     Run(Vec<Exchange>),
+    /// Is answered with a reply whose complaints are what is wrong.
+    Verify,
 }
 
 /// What runs stand on.
@@ -97,6 +101,10 @@ impl Worker {
                     self.reset(&geometry)
                 }
                 Command::Run(batch) => self.run(&batch),
+                Command::Verify => {
+                    self.watched.begin(VERIFY_LIMIT);
+                    self.verify()
+                }
             };
             self.watched.rest();
             if answers.send(result).is_err() {
@@ -135,6 +143,26 @@ impl Worker {
                 observations,
             });
         }
+        Ok(())
+    }
+
+    /// Ends the run and checks the filesystem, if it is ours. The next run is on a fresh one.
+    fn verify(&mut self) -> Result<(), BackendError> {
+        let complaints = match &mut self.ground {
+            Ground::Loopback(loopback) => {
+                self.session.abandon();
+                self.nr_runs = NR_RUNS_PER_IMAGE;
+                loopback.verify()?
+            }
+            Ground::Directory(_) => Vec::new(),
+        };
+        self.watched.push(Reply {
+            answer: Answer {
+                complaints,
+                ..Answer::plain(Outcome::Done)
+            },
+            observations: Vec::new(),
+        });
         Ok(())
     }
 

@@ -33,6 +33,12 @@ pub(crate) enum Command {
     ///
     /// Exit code: 0 everything is as the file expects, 1 something is not, 2 it cannot be run.
     Run(RunArguments),
+    /// Run a scenario file on the model and on another witness, and print what it leaves in the
+    /// trees side by side: subvolumes, inode items, file extent items, data extents with their
+    /// checksums and resolved references. Lines that differ begin with an exclamation mark.
+    ///
+    /// Exit code: 0 the trees are the same, 1 they differ, 2 wrong use or something missing.
+    Tree(TreeArguments),
     /// Print scenario files in canonical form, in place.
     ///
     /// Exit code: 0 done (with --check: nothing to do), 1 with --check if a file is not canonical,
@@ -120,6 +126,18 @@ pub(crate) struct RunArguments {
     #[arg(long, default_value = "model", value_name = "BACKEND")]
     pub(crate) backend: WitnessName,
     /// The profile whose expectations count; the kernel that the model plays.
+    #[arg(long, default_value = "auto", value_name = "auto|NAME")]
+    pub(crate) profile: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TreeArguments {
+    /// The scenario; `-` is stdin.
+    pub(crate) file: PathBuf,
+    /// The witness beside the model, as for diff.
+    #[arg(long, default_value = "auto", value_name = "BACKEND")]
+    pub(crate) backend: WitnessName,
+    /// The kernel that the model plays; auto is the one nearest to the backend's release.
     #[arg(long, default_value = "auto", value_name = "auto|NAME")]
     pub(crate) profile: String,
 }

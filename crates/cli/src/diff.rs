@@ -59,6 +59,7 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
     verdict::print(&report, shown.as_ref(), &lacking, heading, arguments.json);
     Ok(match (&report.divergence, lacking.is_empty()) {
         (Some(_), _) => Exit::Found,
+        (None, _) if !report.damage.is_empty() => Exit::Found,
         (None, true) => Exit::Fine,
         (None, false) => Exit::Unusable,
     })

@@ -17,6 +17,7 @@ mod progress;
 mod run;
 mod same;
 mod signals;
+mod tree;
 mod verdict;
 mod witness;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Same(arguments) => same::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Tree(arguments) => tree::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

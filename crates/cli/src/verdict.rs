@@ -46,6 +46,7 @@ struct Object<'a> {
     differing: f64,
     met_dirty: f64,
     cut: f64,
+    damage: &'a [String],
     proves_nothing: &'a [String],
     divergence: Option<&'a Shown>,
 }
@@ -113,11 +114,15 @@ pub(crate) fn print(
     heading: Heading<'_>,
     is_json: bool,
 ) {
-    let divergences = u64::from(report.divergence.is_some());
+    let is_damaged = !report.damage.is_empty();
+    let divergences = u64::from(report.divergence.is_some() || is_damaged);
     if is_json {
         print::line(object(report, shown, lacking, heading, divergences));
     } else {
         print_words(report, shown);
+    }
+    for line in &report.damage {
+        eprintln!("the filesystem is damaged: {line}");
     }
     for what in lacking {
         eprintln!("this run proves nothing: {what}");
@@ -196,6 +201,7 @@ fn object(
         differing: shares.differing,
         met_dirty: shares.met_dirty,
         cut: shares.cut,
+        damage: &report.damage,
         proves_nothing: lacking,
         divergence: shown,
     };

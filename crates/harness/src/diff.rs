@@ -83,6 +83,9 @@ pub struct RunReport {
     pub steps: u64,
     /// The divergence, if there was one.
     pub divergence: Option<Divergence>,
+    /// What is wrong with the filesystem of a witness after its last episode, each line with the
+    /// witness's name. As bad as a divergence.
+    pub damage: Vec<String>,
     /// Wall time of the run over that of the observed witness alone; `None` after a divergence.
     pub overhead: Option<f64>,
     /// What happened.
@@ -127,6 +130,10 @@ pub fn run(
         run.episode(&mut witnesses, source, on_progress)?;
         episode += 1;
     }
+    let damage = match run.divergence {
+        None if 0 < options.deep_every => damage(&mut witnesses)?,
+        _ => Vec::new(),
+    };
     let elapsed = start.elapsed();
     let overhead = match run.divergence {
         Some(_) => None,
@@ -141,10 +148,22 @@ pub fn run(
     Ok(RunReport {
         steps,
         divergence,
+        damage,
         overhead,
         tally,
         elapsed,
     })
+}
+
+/// Has both filesystems checked.
+fn damage(witnesses: &mut Witnesses<'_>) -> Result<Vec<String>, BackendError> {
+    let mut damage = Vec::new();
+    for witness in [&mut *witnesses.expected, &mut *witnesses.observed] {
+        let complaints = witness.verify()?;
+        let name = witness.name();
+        damage.extend(complaints.iter().map(|line| format!("{name}: {line}")));
+    }
+    Ok(damage)
 }
 
 /// A run on its way.

@@ -94,6 +94,11 @@ impl Backend for Sequential {
         Ok(answer)
     }
 
+    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+        let violations = self.machine.fs().fsck();
+        Ok(violations.iter().map(|v| format!("fsck: {v}")).collect())
+    }
+
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
         Ok(self.look_at(&probe.name))
     }

@@ -27,6 +27,12 @@ pub trait Backend {
     /// Looks at one file without changing it.
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError>;
 
+    /// Ends the run and checks the whole filesystem by means of its own; returns what is wrong with
+    /// it. Backends that have none find nothing. Only a reset may follow.
+    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+        Ok(Vec::new())
+    }
+
     /// Carries out operations in order, each followed by its probes. Backends at the end of a slow
     /// channel send them together.
     fn run(&mut self, batch: &[Exchange]) -> Result<Vec<Reply>, BackendError> {

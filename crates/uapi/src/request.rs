@@ -52,6 +52,8 @@ pub const BTRFS_IOC_SNAP_CREATE_V2: u32 = iow(BTRFS, 23, VOL_ARGS_LEN);
 pub const BTRFS_IOC_SUBVOL_GETFLAGS: u32 = ior(BTRFS, 25, size_of::<u64>());
 /// Set the flags of a subvolume, a `u64` of `BTRFS_SUBVOL_*`.
 pub const BTRFS_IOC_SUBVOL_SETFLAGS: u32 = iow(BTRFS, 26, size_of::<u64>());
+/// Scrub a device; the argument is a `btrfs_ioctl_scrub_args`, 1024 bytes.
+pub const BTRFS_IOC_SCRUB: u32 = iowr(BTRFS, 27, 1024);
 /// Send a read-only snapshot; the argument is a `btrfs_ioctl_send_args`, 72 bytes.
 pub const BTRFS_IOC_SEND: u32 = iow(BTRFS, 38, 72);
 
@@ -134,6 +136,7 @@ mod tests {
         assert_eq!(BTRFS_IOC_SNAP_CREATE_V2, 0x5000_9417);
         assert_eq!(BTRFS_IOC_SUBVOL_GETFLAGS, 0x8008_9419);
         assert_eq!(BTRFS_IOC_SUBVOL_SETFLAGS, 0x4008_941A);
+        assert_eq!(BTRFS_IOC_SCRUB, 0xC400_941B);
         assert_eq!(BTRFS_IOC_SEND, 0x4048_9426);
     }
 }

@@ -32,6 +32,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("a_kept_image_holds_the_last_filesystem", kept_image),
     ("a_folder_without_room_is_refused", no_room),
+    (
+        "a_filesystem_that_was_tampered_with_is_found_damaged",
+        tampered_image,
+    ),
 ];
 
 /// How long the kernel may take to detach a device or end a process.
@@ -332,4 +336,64 @@ fn no_room() {
         "{text}"
     );
     assert!(is_empty);
+}
+
+/// Returns the image in `folder`, which is kept.
+fn image_in(folder: &Path) -> PathBuf {
+    let works = folders_of(folder, std::process::id());
+    let work = works.first().expect("a work folder");
+    work.join("image-1")
+}
+
+fn tampered_image() {
+    let folder = ImageFolder::new("tampered");
+    let options = LoopbackOptions {
+        keeps_image: true,
+        ..folder.options()
+    };
+    let mut mount = Mount::loopback(options).expect("a mount");
+    let mut run = |content: Content| {
+        mount.reset(&Geometry::default()).expect("a reset");
+        let file = name("A");
+        let create = Op::File {
+            name: file.clone(),
+            is_nocow: false,
+        };
+        let write = Op::Write {
+            name: file,
+            offset: 0,
+            content,
+        };
+        for op in [create, write, Op::Sync] {
+            assert_eq!(mount.apply(&op).expect("an answer").outcome, Outcome::Done);
+        }
+    };
+    let marked = Content::pattern(0x5eed, 0, 64 << 10);
+    run(marked.clone());
+    tamper(&image_in(&folder.0), &marked.to_vec());
+    let complaints = mount.verify().expect("a check");
+    let is_told = |line: &String| line.starts_with("scrub: checksum errors: ");
+    assert!(complaints.iter().any(is_told), "{complaints:?}");
+    // The next run is on a fresh filesystem, and that is clean.
+    mount.reset(&Geometry::default()).expect("a reset");
+    assert_eq!(mount.verify().expect("a check"), Vec::<String>::new());
+}
+
+/// Changes one byte of `marked` where the image holds it.
+fn tamper(image: &Path, marked: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(image)
+        .expect("the image");
+    let len = file.metadata().expect("its length").len().min(4 << 30);
+    let mut block = vec![0; 4096];
+    let at = (0..len).step_by(4096).find(|at| {
+        file.read_exact_at(&mut block, *at).expect("a block");
+        block == marked[..4096]
+    });
+    let at = at.expect("the marked block is in the image");
+    file.write_all_at(&[!marked[0]], at).expect("a write");
+    file.sync_all().expect("a sync");
 }

@@ -1,0 +1,81 @@
+//! `xsame tree`: what a scenario leaves in the trees, of the model and of another witness side by
+//! side.
+
+use harness::transcript;
+use miette::{Report, miette};
+use scenario::text::Scenario;
+use scenario::{Answer, Backend, Op, Outcome, Trees, side_by_side};
+
+use crate::arguments::TreeArguments;
+use crate::exit::Exit;
+use crate::witness;
+use crate::{print, run};
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
+    let scenario = run::read(&arguments.file)?;
+    let (own_profile, _) = witness::profile(&arguments.profile, None)?;
+    let opened = witness::open(&arguments.backend, &own_profile, false)?;
+    let mut observed = opened.backend;
+    let (profile, remark) = witness::profile(&arguments.profile, Some(observed.as_ref()))?;
+    opened
+        .remarks
+        .iter()
+        .chain(&remark)
+        .for_each(|remark| eprintln!("{remark}"));
+    let mut expected = witness::model(profile);
+    let left = trees(expected.as_mut(), &scenario)?;
+    let right = trees(observed.as_mut(), &scenario)?;
+    let pairs = side_by_side(&left, &right);
+    let text = |line: &Option<String>| line.as_deref().map_or_else(String::new, shortened);
+    let width = pairs.iter().map(|pair| text(&pair.left).len()).max();
+    let width = width.unwrap_or(0).max(expected.name().len());
+    print::line(format!(
+        "  {:width$}   {}",
+        expected.name(),
+        observed.name()
+    ));
+    for pair in &pairs {
+        let mark = if pair.is_equal() { ' ' } else { '!' };
+        let line = format!("{mark} {:width$} | {}", text(&pair.left), text(&pair.right));
+        print::line(line.trim_end());
+    }
+    let nr_odd = pairs.iter().filter(|pair| !pair.is_equal()).count();
+    eprintln!("{nr_odd} of {} lines differ", pairs.len());
+    Ok(match nr_odd {
+        0 => Exit::Fine,
+        _ => Exit::Found,
+    })
+}
+
+/// Carries a scenario out and looks at the trees.
+fn trees(backend: &mut dyn Backend, scenario: &Scenario) -> Result<Trees, Report> {
+    let name = backend.name();
+    if !backend.capabilities().has_trees {
+        return Err(miette!(
+            help = "run as root, or name another backend: model, mount, uml",
+            "{name} cannot tell what its trees say"
+        ));
+    }
+    // What each operation answers is for `xsame run` to tell.
+    transcript::run(backend, scenario, "", &mut |_, _| {}).map_err(witness::report)?;
+    let answer = backend.apply(&Op::Tree).map_err(witness::report)?;
+    let Answer { outcome, .. } = answer;
+    match outcome {
+        Outcome::Trees(trees) => Ok(*trees),
+        outcome => Err(miette!(
+            "{name} answers {outcome:?} when asked for its trees"
+        )),
+    }
+}
+
+/// Returns a line with its digests cut short: they only have to look different.
+fn shortened(line: &str) -> String {
+    let words = line.split(' ').map(|word| match word.split_once(':') {
+        Some((range, digest)) if word.starts_with("csum=") => {
+            format!("{range}:{}", digest.get(..8).unwrap_or(digest))
+        }
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
