@@ -25,7 +25,7 @@ const FINE_TIMES_SINCE: uapi::Release = uapi::Release::new(6, 13, 0);
 /// A run of operations on the running kernel, in a subvolume of its own.
 #[derive(Debug)]
 pub struct Session {
-    place: Place,
+    pub(crate) place: Place,
     nr_resets: u64,
     run: Option<Run>,
     pub(crate) buffers: CallBuffers,

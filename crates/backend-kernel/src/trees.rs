@@ -18,6 +18,7 @@ use scenario::{
 };
 use uapi::Errno;
 
+use crate::place::open_directory;
 use crate::search::{TreeSearch, damaged};
 use crate::session::Session;
 use crate::{ioctl, ioctl_trees, system, system_errno};
@@ -36,6 +37,7 @@ const NR_LOOKS_MAX: u32 = 3;
 impl Session {
     /// Commits, empties the page cache of the run's files, and reads the trees.
     pub(crate) fn tree(&mut self) -> Result<Outcome, BackendError> {
+        let parent = open_directory(&self.place.first)?;
         let (run, _) = self.run_mut()?;
         let top = run.tops.first();
         let mut names = vec![Name::top()];
@@ -50,6 +52,7 @@ impl Session {
                 Err(BackendError::Damaged { .. }) if nr_looks < NR_LOOKS_MAX => {}
                 Err(error) => return Err(error),
                 Ok(trees) => {
+                    begin_transaction(&parent)?;
                     drop_clean_pages(top)?;
                     run.fds.held_fds().try_for_each(drop_pages)?;
                     return Ok(Outcome::Trees(Box::new(trees)));
@@ -57,6 +60,17 @@ impl Session {
             }
         }
     }
+}
+
+/// Commits a transaction of its own: a page takes the extent map that begins with it along only if
+/// the map is older than the last transaction.
+fn begin_transaction(parent: &OwnedFd) -> Result<(), BackendError> {
+    let mode = rustix::fs::fstat(parent)
+        .map(|stat| Mode::from_raw_mode(stat.st_mode))
+        .map_err(|errno| system("look at the folder of the runs", errno))?;
+    rustix::fs::fchmod(parent, mode)
+        .map_err(|errno| system("touch the folder of the runs", errno))?;
+    ioctl::sync_filesystem(parent).map_err(|errno| system_errno("commit the filesystem", errno))
 }
 
 /// Reads the trees of the subvolumes `names` below `top`. Those that are no more are left out.

@@ -8,6 +8,7 @@
 mod agent;
 mod arguments;
 mod bench;
+mod caught;
 mod diff;
 mod exit;
 mod explain;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     if let Command::Agent(arguments) = &arguments.command {
         return agent::run(arguments);
     }
+    caught::silence_caught_panics();
     let is_bisecting = arguments.is_bisecting();
     if let Err(error) = signals::clean_up_on_signals() {
         eprintln!("xsame: signals cannot be waited for, Ctrl-C may leave mounts behind: {error}");

@@ -11,6 +11,8 @@ use reference::Reference;
 use rules::Profile;
 use scenario::{Backend, BackendError};
 
+use crate::caught::Caught;
+
 /// Who is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WitnessName {
@@ -99,7 +101,7 @@ pub(crate) fn open(
 
 /// Returns the model in the role of a kernel.
 pub(crate) fn model(profile: Profile) -> Box<dyn Backend> {
-    Box::new(Sequential::new(profile))
+    Box::new(Caught::new(Box::new(Sequential::new(profile))))
 }
 
 /// Opens the best witness that is there.

@@ -97,6 +97,6 @@ fn nr_ops_of(folder: &Path) -> Result<usize, Failed> {
 fn counts_as_op(op: &Op) -> bool {
     !matches!(
         op,
-        Op::File { .. } | Op::Flush { .. } | Op::Sync | Op::Observe { .. }
+        Op::File { .. } | Op::Flush { .. } | Op::Sync | Op::Tree | Op::Observe { .. }
     )
 }

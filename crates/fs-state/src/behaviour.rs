@@ -25,6 +25,18 @@ pub struct Behaviour {
     /// Whether `fallocate` stamps an inode only for what it changed: mtime and ctime if it punched,
     /// ctime alone if it allocated. (5.10 does, 6.1 stamps both for every call.)
     pub fallocate_stamps_late: bool,
+    /// Whether an item that is cut in two counts a second reference. (It always does.)
+    pub counts_splits: bool,
+    /// Whether back references are found whose offset is below zero: those of a clone of an
+    /// extent's end to the begin of a file. (Since 4.3.)
+    pub finds_negative_backrefs: bool,
+    /// Whether a clone copies an inline item to wherever it is cloned to. (Until 4.3.)
+    pub clones_inline_anywhere: bool,
+    /// Whether truncating a file cuts its inline item. (Since 4.4, where that is compressed.)
+    pub truncates_inline: bool,
+    /// Whether dropping a page from the page cache drops the extent map that begins there. (6.12
+    /// does, 6.1 does not.)
+    pub releases_maps: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -43,6 +55,11 @@ impl Behaviour {
         maps_from_cache: false,
         shares_by_delayed: false,
         fallocate_stamps_late: false,
+        counts_splits: true,
+        finds_negative_backrefs: true,
+        clones_inline_anywhere: false,
+        truncates_inline: true,
+        releases_maps: true,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

@@ -179,6 +179,11 @@ impl FsState {
         let has_implicit_hole = at_zero.is_none() && !self.has_no_items(target);
         let has_regular = matches!(at_zero, Some(FileExtent::Regular(_)));
         let is_whole_file = self.inode(target).size <= content.len();
+        if key > 0 && self.behaviour.clones_inline_anywhere {
+            report.cut_extent |= self.drop_extents(target, key, key + BLOCK).cut_item;
+            self.put_inline(target, key, content);
+            return;
+        }
         if key > 0 || has_implicit_hole || has_regular || !is_whole_file {
             let mut page = content;
             page.truncate(BLOCK);
@@ -186,6 +191,6 @@ impl FsState {
             return;
         }
         report.cut_extent |= self.drop_extents(target, drop_start, BLOCK).cut_item;
-        self.put_inline(target, content);
+        self.put_inline(target, 0, content);
     }
 }

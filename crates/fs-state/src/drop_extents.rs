@@ -32,8 +32,10 @@ impl FsState {
             if key + slice.len > end {
                 let part = slice.part(end - key, key + slice.len - end);
                 self.put_slice(id, end, part);
-                self.extents
-                    .add_ref(part.extent, root, ino, part.backref_offset(end));
+                if self.behaviour.counts_splits {
+                    self.extents
+                        .add_ref(part.extent, root, ino, part.backref_offset(end));
+                }
                 return report;
             }
         }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::page_cache::CachedPages;
 use crate::{FsState, InodeId, align_down, align_up};
 
 /// Cached holes by first byte: disjoint ranges of bytes.
@@ -81,6 +82,12 @@ impl HoleMaps {
                 return;
             }
         }
+    }
+
+    /// Forgets the maps that begin in one of these pages, as releasing a page does
+    /// (`try_release_extent_mapping`).
+    pub(crate) fn release(&mut self, pages: &CachedPages) {
+        self.0.retain(|&start, _| !pages.contains(start));
     }
 
     /// Lets every map merge with what is cached next to it later.

@@ -110,9 +110,9 @@ impl FsState {
         })
     }
 
-    /// Puts an inline item at 0, in place of the item that begins there.
-    pub(crate) fn put_inline(&mut self, id: InodeId, content: Content) {
-        self.put_item(id, 0, TreeItem::Inline(Box::new(content)));
+    /// Puts an inline item at `key`, in place of the item that begins there.
+    pub(crate) fn put_inline(&mut self, id: InodeId, key: u64, content: Content) {
+        self.put_item(id, key, TreeItem::Inline(Box::new(content)));
     }
 
     /// Removes the item at `key`; returns whether there was one.

@@ -42,6 +42,16 @@ impl CachedPages {
         }
     }
 
+    /// Returns whether no page is cached.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether the page at `offset` is cached.
+    pub(crate) fn contains(&self, offset: u64) -> bool {
+        self.covers(offset, offset + 1)
+    }
+
     /// Returns whether all of `start..end` is cached.
     fn covers(&self, start: u64, end: u64) -> bool {
         self.0

@@ -82,7 +82,9 @@ impl FsState {
             return Piece::zeros(key - at);
         }
         match item {
-            FileExtent::Inline(bytes) if at < bytes.len() => Piece::of(bytes, at, end - at),
+            FileExtent::Inline(bytes) if at - key < bytes.len() => {
+                Piece::of(bytes, at - key, end - at)
+            }
             FileExtent::Regular(slice) if slice.kind == SliceKind::Written => {
                 let skip = at - key;
                 let len = (slice.len - skip).min(end - at);

@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::page_cache::CachedPages;
-use crate::{ExtentId, FsState, InodeId, Kind, RootId};
+use crate::{DataRef, ExtentId, FsState, InodeId, Kind, RootId};
 
 /// A resolved reference: the item at `offset` (bytes) of inode `ino` of `root`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +88,11 @@ impl FsState {
         }
         let mut resolved: HashMap<ExtentId, Vec<ResolvedRef>> = HashMap::new();
         for (id, _) in self.extents.iter() {
-            for to in self.references(id).iter().filter(|to| to.count > 0) {
+            let is_found = |to: &&DataRef| {
+                let is_negative = to.offset > i64::MAX as u64;
+                to.count > 0 && (self.behaviour.finds_negative_backrefs || !is_negative)
+            };
+            for to in self.references(id).iter().filter(is_found) {
                 let keys = by_backref.get(&(id, to.root, to.ino, to.offset));
                 let refs = keys.into_iter().flatten().map(|&offset| ResolvedRef {
                     root: to.root,
@@ -106,9 +109,14 @@ impl FsState {
     /// `posix_fadvise(2)` with `POSIX_FADV_DONTNEED` does.
     pub fn drop_clean_pages(&mut self) {
         for id in self.walk_names().nr_names.into_keys() {
+            let releases_maps = self.behaviour.releases_maps;
             let inode = self.inode_mut(id);
-            inode.cached = CachedPages::default();
+            let cached = std::mem::take(&mut inode.cached);
             inode.digest = None;
+            if releases_maps && !cached.is_empty() {
+                inode.hole_maps.release(&cached);
+                inode.needs_full_sync = true;
+            }
         }
     }
 }

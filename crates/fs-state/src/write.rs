@@ -130,13 +130,14 @@ impl FsState {
         self.inode_mut(id).needs_full_sync = true;
         if let Some(FileExtent::Inline(content)) = self.item_at(id, 0)
             && content.len() > size
+            && (self.behaviour.truncates_inline || size == 0)
         {
             let mut kept = content.clone();
             kept.truncate(size);
             if kept.is_empty() {
                 self.remove_item(id, 0);
             } else {
-                self.put_inline(id, kept);
+                self.put_inline(id, 0, kept);
             }
         }
     }

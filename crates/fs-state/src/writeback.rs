@@ -286,6 +286,6 @@ impl FsState {
     fn write_inline(&mut self, id: InodeId, content: &Content) {
         let size = self.inode(id).size;
         self.drop_extents(id, 0, content.len());
-        self.put_inline(id, content.slice(0..size));
+        self.put_inline(id, 0, content.slice(0..size));
     }
 }

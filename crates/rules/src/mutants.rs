@@ -16,6 +16,10 @@ pub const MUTANTS: &[Patch] = &[
     NODATASUM_MIX,
     UPDATES_MTIME,
     IMMUTABLE_EINVAL,
+    SPLIT_NOT_COUNTED,
+    BACKREF_UNDERFLOW_OFFSET,
+    CLONE_INLINE_NONZERO_OFF,
+    TRUNCATED_INLINE_LEAK,
     CANARY,
 ];
 
@@ -132,6 +136,58 @@ pub const IMMUTABLE_EINVAL: Patch = Patch {
             view.target.is_immutable
         })),
     )],
+};
+
+/// A reference too few.
+pub const SPLIT_NOT_COUNTED: Patch = Patch {
+    id: "split-not-counted",
+    subject: "Do not raise the count when an item is cut in two",
+    cite: Cite::new("fs/btrfs/file.c", "btrfs_drop_extents", "made up"),
+    since: None,
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.counts_splits = false
+    })],
+};
+
+/// A reference that is there and not found.
+pub const BACKREF_UNDERFLOW_OFFSET: Patch = Patch {
+    id: "backref-underflow-offset",
+    subject: "Overlook back references whose offset is below zero",
+    cite: Cite::new(
+        "fs/btrfs/backref.c",
+        "add_all_parents",
+        "reverts b06c4bf5c874",
+    ),
+    since: None,
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.finds_negative_backrefs = false
+    })],
+};
+
+/// An inline item where none may be.
+pub const CLONE_INLINE_NONZERO_OFF: Patch = Patch {
+    id: "clone-inline-nonzero-off",
+    subject: "Clone an inline item to any offset as it is",
+    cite: Cite::new("fs/btrfs/ioctl.c", "btrfs_clone", "reverts ed958762644b"),
+    since: None,
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.clones_inline_anywhere = true
+    })],
+};
+
+/// Bytes that were truncated away and are still there.
+pub const TRUNCATED_INLINE_LEAK: Patch = Patch {
+    id: "clone-truncated-inline-leak",
+    subject: "Leave an inline item whole when its file is truncated",
+    cite: Cite::new(
+        "fs/btrfs/inode.c",
+        "btrfs_truncate_inode_items",
+        "reverts 0305cd5f7fca",
+    ),
+    since: None,
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.truncates_inline = false
+    })],
 };
 
 /// Proves that differences are noticed at all.

@@ -31,6 +31,7 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     maps_from_cache: true,
     shares_by_delayed: true,
     fallocate_stamps_late: true,
+    releases_maps: false,
     inlines_first: false,
     ..Behaviour::LATEST
 };

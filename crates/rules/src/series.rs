@@ -23,6 +23,7 @@ pub const SERIES: &[Patch] = &[
     NOCOW_BEHIND_GAP,
     VERIFY_AREA_FIRST,
     LOCK_TARGET_RANGE_ONLY,
+    RELEASE_MAPS_WITH_PAGES,
     INLINE_BEFORE_NOCOW,
 ];
 
@@ -234,6 +235,21 @@ pub const LOCK_TARGET_RANGE_ONLY: Patch = Patch {
         ),
         Hunk::DropStep(Plan::Clone, Step::Lock(LockClass::Range, Side::Lower)),
     ],
+};
+
+/// Dropped pages take their maps with them.
+pub const RELEASE_MAPS_WITH_PAGES: Patch = Patch {
+    id: "release-maps-with-pages",
+    subject: "Drop the extent map that begins at a page together with the page, always",
+    cite: Cite::new(
+        "fs/btrfs/extent_io.c",
+        "try_release_extent_mapping",
+        "v6.12",
+    ),
+    since: Some(Release::new(6, 12, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.releases_maps = true
+    })],
 };
 
 /// Small files go inline whatever their inode forbids.

@@ -17,6 +17,7 @@ mod dedupe_ops;
 mod dice;
 mod edges;
 mod file_ops;
+mod inline_ops;
 mod large_ops;
 mod link_ops;
 mod list_ops;

@@ -192,6 +192,7 @@ impl Swarm {
             Draw::Write => self.draw_write(),
             Draw::Dedupe => self.draw_dedupe(),
             Draw::Clone => self.draw_clone(),
+            Draw::Inline => self.draw_inline(),
             Draw::Truncate => self.draw_truncate(),
             Draw::Fallocate => self.draw_fallocate(),
             Draw::Punch => self.draw_punch(),

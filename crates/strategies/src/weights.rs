@@ -11,6 +11,7 @@ pub(crate) enum Draw {
     Write,
     Dedupe,
     Clone,
+    Inline,
     Truncate,
     Fallocate,
     Punch,
@@ -30,10 +31,11 @@ pub(crate) enum Draw {
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
-const DRAWS: [(Draw, u32, bool); 19] = [
+const DRAWS: [(Draw, u32, bool); 20] = [
     (Draw::Write, 4400, false),
     (Draw::Dedupe, 2700, false),
     (Draw::Clone, 400, true),
+    (Draw::Inline, 520, false),
     (Draw::Truncate, 250, true),
     (Draw::Fallocate, 200, true),
     (Draw::Punch, 250, true),
