@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use data::Digest;
 use ondisk::{
@@ -18,6 +19,7 @@ use scenario::{
 };
 use uapi::Errno;
 
+use crate::descriptors::Descriptors;
 use crate::place::open_directory;
 use crate::search::{TreeSearch, damaged};
 use crate::session::Session;
@@ -31,8 +33,9 @@ const BLOCK: u64 = 4096;
 const CSUM_LEN: u64 = 4;
 /// More than the blocks have whose checksums fit into one item, bytes.
 const CSUM_ITEM_REACH: u64 = 64 << 20;
-/// How often trees that change between two searches are looked at anew.
-const NR_LOOKS_MAX: u32 = 3;
+/// How long trees that change between two searches are looked at anew, and how soon.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Session {
     /// Commits, empties the page cache of the run's files, and reads the trees.
@@ -42,15 +45,20 @@ impl Session {
         let top = run.tops.first();
         let mut names = vec![Name::top()];
         names.extend(run.subvolumes.iter().cloned());
-        let mut nr_looks = 0;
+        let nr_held = nr_without_names(&run.fds);
+        let start = Instant::now();
         loop {
             ioctl::sync_filesystem(top)
                 .map_err(|errno| system_errno("commit the filesystem", errno))?;
-            nr_looks += 1;
+            let may_look_again = start.elapsed() < PATIENCE;
             match read_trees(top, &names) {
                 // Something in the background may still have been at work.
-                Err(BackendError::Damaged { .. }) if nr_looks < NR_LOOKS_MAX => {}
+                Err(BackendError::Damaged { .. }) if may_look_again => {}
                 Err(error) => return Err(error),
+                // Unlinked inodes are evicted behind everybody's back.
+                Ok(trees) if nr_held < nr_orphans(&trees) && may_look_again => {
+                    std::thread::sleep(PAUSE);
+                }
                 Ok(trees) => {
                     begin_transaction(&parent)?;
                     drop_clean_pages(top)?;
@@ -60,6 +68,20 @@ impl Session {
             }
         }
     }
+}
+
+/// Returns how many inodes without a name the run holds open.
+fn nr_without_names(fds: &Descriptors) -> usize {
+    let stats = fds.held_fds().filter_map(|fd| rustix::fs::fstat(fd).ok());
+    let orphans = stats.filter(|stat| stat.st_nlink == 0);
+    let inodes: BTreeSet<_> = orphans.map(|stat| (stat.st_dev, stat.st_ino)).collect();
+    inodes.len()
+}
+
+/// Returns how many inodes there are that have no name.
+fn nr_orphans(trees: &Trees) -> usize {
+    let inodes = trees.roots.iter().flat_map(|root| &root.inodes);
+    inodes.filter(|inode| inode.nlink == 0).count()
 }
 
 /// Commits a transaction of its own: a page takes the extent map that begins with it along only if

@@ -13,6 +13,11 @@ const INLINE_LEN_MAX: u64 = 2048;
 /// The small files of a run.
 const NAMES: [&str; 2] = ["I1", "I2"];
 
+/// Returns whether a file is one of those that are meant to stay small.
+pub(crate) fn is_small(name: &Name) -> bool {
+    NAMES.contains(&name.as_str())
+}
+
 impl Swarm {
     /// Returns the first step of a plan that writes a small file and then does something to it.
     pub(crate) fn draw_inline(&mut self) -> Option<Op> {
@@ -58,7 +63,7 @@ impl Swarm {
         {
             self.plan.push_back(op);
         }
-        if self.dice.is(30) {
+        if self.dice.is(15) {
             let offset = match self.dice.below(3) {
                 0 => len,
                 1 => self.dice.below(BLOCK_LEN),

@@ -10,10 +10,10 @@ use scenario::{Capabilities, Name, Op};
 
 use crate::counts::Counts;
 use crate::dice::Dice;
-use crate::file_ops;
 use crate::pair::Spot;
 use crate::shadow::{File, Shadow};
 use crate::weights::{Draw, Weights};
+use crate::{file_ops, inline_ops};
 
 /// What the witnesses of a run can do, and how much they may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,7 +261,9 @@ impl Swarm {
         for _ in 0..NR_TRIES {
             let idx = self.pick_any()?;
             let file = &self.shadow.files()[idx];
-            if !file.is_readonly && (!file.is_copy || self.dice.is(25)) {
+            // A small file that is written to like any other does not stay small.
+            let is_special = file.is_copy || inline_ops::is_small(&file.name);
+            if !file.is_readonly && (!is_special || self.dice.is(25)) {
                 return Some(idx);
             }
         }

@@ -71,6 +71,22 @@ const KILLERS: &[(&str, &str)] = &[
          dedupe A 0 4k => B 0\n",
     ),
     (
+        "split-not-counted",
+        "file A\npwrite A 0 64k seed=1@0\nsync\npwrite A 16k 4k 0x62\ntree\n",
+    ),
+    (
+        "backref-underflow-offset",
+        "file A\nfile B\npwrite A 0 64k seed=1@0\nsync\nclone A 32k 16k => B 0\ntree\n",
+    ),
+    (
+        "clone-inline-nonzero-off",
+        "file A\nfile B\npwrite A 0 100 0x61\nclone A 0 0 => B 4k\ntree\n",
+    ),
+    (
+        "clone-truncated-inline-leak",
+        "file A\npwrite A 0 100 0x61\nsync\ntruncate A 50\ntree\n",
+    ),
+    (
         "canary",
         "file A\nfile B\npwrite A 0 8k 0x61\npwrite B 0 8k 0x62\ndedupe A 0 4k => B 0\n",
     ),
