@@ -69,24 +69,6 @@ impl FsState {
         }
     }
 
-    /// Zeroes `start..end` of what ordered extents are going to write: their pages are not
-    /// submitted, and a truncate zeroes the rest of the page that the file ends in.
-    pub(crate) fn zero_ordered(&mut self, id: InodeId, start: u64, end: u64) {
-        for key in self.ordered_within(id, start, end) {
-            let Some(ordered) = self.inode_mut(id).ordered.get_mut(&key) else {
-                continue;
-            };
-            let from = start.max(key) - key;
-            let to = (end - key).min(ordered.content.len());
-            let zeros = Content::zeros(to - from);
-            ordered.content.overwrite(from, zeros.clone());
-            if ordered.kind == OrderedKind::Cow {
-                let (extent, offset) = (ordered.extent, ordered.offset);
-                self.extents.overwrite(extent, offset + from, zeros);
-            }
-        }
-    }
-
     fn ordered_within(&self, id: InodeId, start: u64, end: u64) -> Vec<u64> {
         let overlaps = |(key, ordered): (&u64, &OrderedExtent)| {
             (*key + ordered.content.len() > start).then_some(*key)

@@ -112,7 +112,6 @@ impl FsState {
     fn truncate_pagecache(&mut self, id: InodeId, size: u64) {
         self.inode_mut(id).take_dirty(align_up(size), u64::MAX);
         self.inode_mut(id).cached.drop(align_up(size), u64::MAX);
-        self.zero_ordered(id, size, align_up(size));
         self.truncate_ordered(id, size);
         let block = align_down(size);
         if block != size {
