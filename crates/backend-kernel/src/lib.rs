@@ -53,6 +53,7 @@ pub use mount::{LoopbackOptions, Mount};
 pub use mounting::mount_device;
 pub use place::Place;
 pub use session::Session;
+pub use verify::check_device;
 
 /// Returns the errno as the language names it.
 fn errno_of(errno: rustix::io::Errno) -> Errno {

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use rustix::fs::{Mode, OFlags, open, statvfs};
 use rustix::io::Errno as Io;
-use scenario::{BackendError, Geometry};
+use scenario::{BackendError, Geometry, Verified};
 use uapi::Errno;
 
 use crate::leftovers::{Folder, SHM};
@@ -72,20 +72,20 @@ impl Loopback {
 
     /// Unmounts, checks the device, mounts again and scrubs; returns what is wrong. Nothing may be
     /// open on the filesystem.
-    pub(crate) fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+    pub(crate) fn verify(&mut self) -> Result<Verified, BackendError> {
         let Some(device) = self.device.clone() else {
-            return Ok(Vec::new());
+            return Ok(Verified::default());
         };
         let path = Path::new("/dev").join(device);
         // Nobody else holds the device while nothing is mounted, and it would detach itself.
         let held = open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| system(format!("open {}", path.display()), errno))?;
         mounting::unmount_all(self.folder.path());
-        let mut complaints = verify::check_device(&path)?;
+        let mut verified = verify::check_device(&path)?;
         let place = mounting::mount_device(&path, self.folder.path())?;
         drop(held);
-        complaints.extend(verify::scrub(open_directory(&place.first)?)?);
-        Ok(complaints)
+        verified.extend(verify::scrub(open_directory(&place.first)?)?);
+        Ok(verified)
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use scenario::{
     Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
-    Probe, Reply,
+    Probe, Reply, Verified,
 };
 
 use crate::directory::Directory;
@@ -54,6 +54,7 @@ pub struct Mount {
     commands: Option<Sender<Command>>,
     results: Receiver<Result<(), BackendError>>,
     watched: Arc<Watched<Reply>>,
+    verified: Receiver<Verified>,
     worker: Option<JoinHandle<()>>,
     /// Why nothing more can be asked.
     failure: Option<String>,
@@ -125,12 +126,13 @@ impl Mount {
         watched.begin(SETUP_LIMIT);
         let (commands, orders) = mpsc::channel();
         let (answers, results) = mpsc::channel();
+        let (found, verified) = mpsc::channel();
         let worker_watched = Arc::clone(&watched);
         let worker = std::thread::Builder::new()
             .name("xsame-kernel".into())
             .spawn(move || {
-                let made =
-                    make().and_then(|ground| Worker::new(ground, worker_watched, time_limit));
+                let made = make()
+                    .and_then(|ground| Worker::new(ground, worker_watched, found, time_limit));
                 match made {
                     Ok(mut worker) => worker.serve(&orders, &answers),
                     // Nobody listens any more if this fails, and then nobody wants to know.
@@ -147,6 +149,7 @@ impl Mount {
             commands: Some(commands),
             results,
             watched,
+            verified,
             worker: Some(worker),
             failure: None,
         };
@@ -272,14 +275,15 @@ impl Backend for Mount {
         self.run_owned(batch.to_vec())
     }
 
-    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+    fn verify(&mut self) -> Result<Verified, BackendError> {
         self.send(Command::Verify)?;
         match self.wait("checking the filesystem")? {
             Finished::InTime => {}
             Finished::Never => return Err(self.failed()),
         }
-        let replies = self.watched.take().into_iter();
-        Ok(replies.flat_map(|reply| reply.answer.complaints).collect())
+        self.verified
+            .try_recv()
+            .map_err(|_| BackendError::Channel("the check said nothing".into()))
     }
 }
 

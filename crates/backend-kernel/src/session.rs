@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::Mode;
 use scenario::{
     Answer, Backend, BackendError, Capabilities, CloneCall, DedupeCall, Exchange, Geometry, Name,
-    Observation, Op, Probe, Reply,
+    Observation, Op, Probe, Reply, Verified,
 };
 use uapi::Errno;
 
@@ -202,6 +202,15 @@ impl Backend for Session {
             complaints,
             ..Answer::plain(outcome)
         })
+    }
+
+    /// Ends the run and scrubs the filesystem; its device is not this session's to unmount.
+    fn verify(&mut self) -> Result<Verified, BackendError> {
+        self.abandon();
+        let top = open_directory(&self.place.first)?;
+        ioctl::sync_filesystem(&top)
+            .map_err(|errno| crate::system_errno("commit the filesystem", errno))?;
+        crate::verify::scrub(top)
     }
 
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {

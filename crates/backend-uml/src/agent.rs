@@ -208,6 +208,10 @@ fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendE
         match request {
             Request::Reset(geometry) => backend.reset(&geometry)?,
             Request::Run(text) => answer(line, backend, &text)?,
+            Request::Verify => {
+                let verified = backend.verify()?;
+                line.say(Kind::Complaints, verified.complaints.join("\n"))?;
+            }
         }
         line.say(Kind::Done, String::new())?;
         sequence += 1;

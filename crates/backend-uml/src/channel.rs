@@ -20,6 +20,8 @@ const PAYLOAD_LEN_MAX: usize = 256 << 20;
 pub(crate) enum Request {
     /// Start a run on an empty filesystem. Answered by [`Kind::Done`].
     Reset(Geometry),
+    /// End the run and scrub. Answered by one [`Kind::Complaints`], then [`Kind::Done`].
+    Verify,
     /// Carry out exchanges, given as text. Answered by one [`Kind::Reply`] each, then
     /// [`Kind::Done`].
     Run(String),
@@ -35,6 +37,7 @@ impl Request {
                     geometry.device_bytes, geometry.sector_bytes
                 )
             }
+            Request::Verify => "verify\n".to_owned(),
             Request::Run(exchanges) => format!("run\n{exchanges}"),
         }
     }
@@ -48,6 +51,7 @@ impl Request {
                 device_bytes: words.next()?.parse().ok()?,
                 sector_bytes: words.next()?.parse().ok()?,
             })),
+            "verify" => Some(Request::Verify),
             "run" => Some(Request::Run(rest.to_owned())),
             _ => None,
         }
@@ -66,6 +70,8 @@ pub(crate) enum Kind {
     Hello,
     /// The reply to one exchange.
     Reply,
+    /// What is wrong with the filesystem, a line each.
+    Complaints,
     /// A request is finished.
     Done,
     /// The guest could not ask; the payload is the error's text.
@@ -73,12 +79,19 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::Hello, Kind::Reply, Kind::Done, Kind::Failure];
+    const ALL: [Kind; 5] = [
+        Kind::Hello,
+        Kind::Reply,
+        Kind::Complaints,
+        Kind::Done,
+        Kind::Failure,
+    ];
 
     fn byte(self) -> u8 {
         match self {
             Kind::Hello => b'h',
             Kind::Reply => b'r',
+            Kind::Complaints => b'c',
             Kind::Done => b'd',
             Kind::Failure => b'f',
         }

@@ -84,6 +84,11 @@ impl Guest {
         self.release
     }
 
+    /// Returns the image that the guest's filesystem is on.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.channel.with_file_name(IMAGE)
+    }
+
     /// Hands a request to the guest.
     pub(crate) fn send(&mut self, request: &Request) -> Result<(), BackendError> {
         let path = self.channel.join(channel::request_name(self.next_sequence));
@@ -169,11 +174,14 @@ impl Drop for Guest {
     }
 }
 
+/// The name of the image beside the channel's folder.
+const IMAGE: &str = "image";
+
 /// Prepares `folder` and starts a guard with a kernel in it.
 fn start_in(folder: &Path, id: Id, options: &UmlOptions) -> Result<Guest, BackendError> {
     let channel = folder.join("channel");
     fs::create_dir(&channel).map_err(|source| system("create", &channel, source))?;
-    let image = folder.join("image");
+    let image = folder.join(IMAGE);
     image::write(&image).map_err(|source| system("write the image", &image, source))?;
     let log = folder.join("log");
     let log_file = File::create(&log).map_err(|source| system("create", &log, source))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use scenario::text::protocol;
 use scenario::{
     Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
-    Probe, Reply,
+    Probe, Reply, Verified,
 };
 use uapi::Release;
 
@@ -23,6 +23,8 @@ const BATCH_MAX: usize = 256;
 /// One tick of a kernel with `HZ=100`.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long a scrub may take.
+const VERIFY_TIME_MAX: Duration = Duration::from_secs(120);
 /// How long a reset may take: it waits for the cleaner of deleted subvolumes.
 const RESET_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -219,6 +221,32 @@ impl Backend for Uml {
             Event::Silence => Err(self.give_up("the guest did not finish a reset in time")),
             Event::End => Err(self.give_up("the guest kernel ended during a reset")),
         }
+    }
+
+    /// Scrubs in the guest; the image is checked from outside, once the guest is done with it.
+    fn verify(&mut self) -> Result<Verified, BackendError> {
+        let guest = self.guest()?;
+        let image = guest.image();
+        guest.send(&Request::Verify)?;
+        let mut complaints = Vec::new();
+        loop {
+            match guest.wait(VERIFY_TIME_MAX)? {
+                Event::Frame(Frame {
+                    kind: Kind::Complaints,
+                    payload,
+                }) => complaints.extend(payload.lines().map(str::to_owned)),
+                Event::Frame(Frame {
+                    kind: Kind::Done, ..
+                }) => break,
+                Event::Frame(Frame { payload, .. }) => return Err(self.give_up(&payload)),
+                Event::Silence => return Err(self.give_up("the guest did not finish a scrub")),
+                Event::End => return Err(self.give_up("the guest kernel ended during a scrub")),
+            }
+        }
+        guest.forget_requests();
+        let mut verified = backend_kernel::check_device(&image)?;
+        verified.complaints.extend(complaints);
+        Ok(verified)
     }
 
     fn apply(&mut self, op: &Op) -> Result<Answer, BackendError> {

@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use scenario::{
     Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
-    Probe, Reply,
+    Probe, Reply, Verified,
 };
 
 thread_local! {
@@ -109,9 +109,12 @@ impl Backend for Caught {
         })
     }
 
-    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
-        let complaints = self.ask(|backend| backend.verify())?;
-        Ok(complaints.unwrap_or_else(|| self.panicked().complaints))
+    fn verify(&mut self) -> Result<Verified, BackendError> {
+        let verified = self.ask(|backend| backend.verify())?;
+        Ok(verified.unwrap_or_else(|| Verified {
+            complaints: self.panicked().complaints,
+            left_out: Vec::new(),
+        }))
     }
 
     fn run(&mut self, batch: &[Exchange]) -> Result<Vec<Reply>, BackendError> {

@@ -47,6 +47,7 @@ struct Object<'a> {
     met_dirty: f64,
     cut: f64,
     damage: &'a [String],
+    unchecked: &'a [String],
     proves_nothing: &'a [String],
     divergence: Option<&'a Shown>,
 }
@@ -120,6 +121,9 @@ pub(crate) fn print(
         print::line(object(report, shown, lacking, heading, divergences));
     } else {
         print_words(report, shown);
+    }
+    for line in &report.unchecked {
+        eprintln!("not checked: {line}");
     }
     for line in &report.damage {
         eprintln!("the filesystem is damaged: {line}");
@@ -202,6 +206,7 @@ fn object(
         met_dirty: shares.met_dirty,
         cut: shares.cut,
         damage: &report.damage,
+        unchecked: &report.unchecked,
         proves_nothing: lacking,
         divergence: shown,
     };

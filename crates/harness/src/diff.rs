@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use scenario::{BackendError, Exchange, Geometry, Op, Reply};
+use scenario::{BackendError, Exchange, Geometry, Op, Reply, Verified};
 
 use crate::difference::Difference;
 use crate::duel::Bout;
@@ -86,6 +86,8 @@ pub struct RunReport {
     /// What is wrong with the filesystem of a witness after its last episode, each line with the
     /// witness's name. As bad as a divergence.
     pub damage: Vec<String>,
+    /// What of that could not be looked for.
+    pub unchecked: Vec<String>,
     /// Wall time of the run over that of the observed witness alone; `None` after a divergence.
     pub overhead: Option<f64>,
     /// What happened.
@@ -130,9 +132,12 @@ pub fn run(
         run.episode(&mut witnesses, source, on_progress)?;
         episode += 1;
     }
-    let damage = match run.divergence {
-        None if 0 < options.deep_every => damage(&mut witnesses)?,
-        _ => Vec::new(),
+    let Verified {
+        complaints: damage,
+        left_out: unchecked,
+    } = match run.divergence {
+        None if 0 < options.deep_every => verify(&mut witnesses)?,
+        _ => Verified::default(),
     };
     let elapsed = start.elapsed();
     let overhead = match run.divergence {
@@ -149,6 +154,7 @@ pub fn run(
         steps,
         divergence,
         damage,
+        unchecked,
         overhead,
         tally,
         elapsed,
@@ -156,14 +162,22 @@ pub fn run(
 }
 
 /// Has both filesystems checked.
-fn damage(witnesses: &mut Witnesses<'_>) -> Result<Vec<String>, BackendError> {
-    let mut damage = Vec::new();
+fn verify(witnesses: &mut Witnesses<'_>) -> Result<Verified, BackendError> {
+    let mut both = Verified::default();
     for witness in [&mut *witnesses.expected, &mut *witnesses.observed] {
-        let complaints = witness.verify()?;
+        let Verified {
+            complaints,
+            left_out,
+        } = witness.verify()?;
         let name = witness.name();
-        damage.extend(complaints.iter().map(|line| format!("{name}: {line}")));
+        let named =
+            |lines: Vec<String>| lines.iter().map(|line| format!("{name}: {line}")).collect();
+        both.extend(Verified {
+            complaints: named(complaints),
+            left_out: named(left_out),
+        });
     }
-    Ok(damage)
+    Ok(both)
 }
 
 /// A run on its way.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use rules::Profile;
 use scenario::{
     Answer, Backend, BackendError, Capabilities, Geometry, Observation, Op, Outcome, Probe,
+    Verified,
 };
 
 use crate::machine::Machine;
@@ -94,9 +95,12 @@ impl Backend for Sequential {
         Ok(answer)
     }
 
-    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
+    fn verify(&mut self) -> Result<Verified, BackendError> {
         let violations = self.machine.fs().fsck();
-        Ok(violations.iter().map(|v| format!("fsck: {v}")).collect())
+        Ok(Verified {
+            complaints: violations.iter().map(|v| format!("fsck: {v}")).collect(),
+            left_out: Vec::new(),
+        })
     }
 
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {

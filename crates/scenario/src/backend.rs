@@ -29,8 +29,8 @@ pub trait Backend {
 
     /// Ends the run and checks the whole filesystem by means of its own; returns what is wrong with
     /// it. Backends that have none find nothing. Only a reset may follow.
-    fn verify(&mut self) -> Result<Vec<String>, BackendError> {
-        Ok(Vec::new())
+    fn verify(&mut self) -> Result<Verified, BackendError> {
+        Ok(Verified::default())
     }
 
     /// Carries out operations in order, each followed by its probes. Backends at the end of a slow
@@ -49,6 +49,23 @@ pub trait Backend {
             });
         }
         Ok(replies)
+    }
+}
+
+/// What came of checking a whole filesystem.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// What is wrong, line by line.
+    pub complaints: Vec<String>,
+    /// What could not be looked for, and what brings it.
+    pub left_out: Vec<String>,
+}
+
+impl Verified {
+    /// Adds what another check found.
+    pub fn extend(&mut self, other: Verified) {
+        self.complaints.extend(other.complaints);
+        self.left_out.extend(other.left_out);
     }
 }
 

@@ -16,7 +16,7 @@ pub mod outcome;
 pub mod text;
 pub mod trees;
 
-pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply};
+pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply, Verified};
 pub use fd::{Access, Fd, Mount, Target};
 pub use name::Name;
 pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage, map_shape};

@@ -371,12 +371,13 @@ fn tampered_image() {
     let marked = Content::pattern(0x5eed, 0, 64 << 10);
     run(marked.clone());
     tamper(&image_in(&folder.0), &marked.to_vec());
-    let complaints = mount.verify().expect("a check");
+    let verified = mount.verify().expect("a check");
     let is_told = |line: &String| line.starts_with("scrub: checksum errors: ");
-    assert!(complaints.iter().any(is_told), "{complaints:?}");
+    assert!(verified.complaints.iter().any(is_told), "{verified:?}");
     // The next run is on a fresh filesystem, and that is clean.
     mount.reset(&Geometry::default()).expect("a reset");
-    assert_eq!(mount.verify().expect("a check"), Vec::<String>::new());
+    let verified = mount.verify().expect("a check");
+    assert_eq!(verified.complaints, Vec::<String>::new());
 }
 
 /// Changes one byte of `marked` where the image holds it.
