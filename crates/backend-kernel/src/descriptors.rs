@@ -98,6 +98,12 @@ impl Descriptors {
         opened.flat_map(|opened| opened.fds.iter().map(|(_, _, fd)| fd.as_fd()))
     }
 
+    /// Closes everything that is open on `top` and below it.
+    pub(crate) fn close_below(&mut self, top: &Name) {
+        self.held.retain(|name| !name.is_within(top));
+        self.named.retain(|name, _| !name.is_within(top));
+    }
+
     /// Closes everything that is open on `name` but its read-write descriptor, opening that one
     /// if need be.
     pub(crate) fn keep_one(&mut self, tops: &Tops, name: &Name) -> Result<(), NoFd> {
@@ -116,7 +122,7 @@ impl Descriptors {
     /// Closes what is open on `to` and below it; lets what is open on `from` and below it go on
     /// under that name.
     pub(crate) fn rename(&mut self, from: &Name, to: &Name) {
-        self.named.retain(|name, _| !name.is_within(to));
+        self.close_below(to);
         let named = std::mem::take(&mut self.named).into_iter();
         self.named = named
             .map(|(name, opened)| (name.moved(from, to).unwrap_or(name), opened))

@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod calls;
+mod deletion;
 mod descriptors;
 mod directory;
 pub mod ground;

@@ -64,9 +64,14 @@ impl Observer {
         self.stamps.remove(name);
     }
 
+    /// Forgets what was seen of `top` and below it.
+    pub(crate) fn forget_below(&mut self, top: &Name) {
+        self.stamps.retain(|name, _| !name.is_within(top));
+    }
+
     /// Lets what was seen of `from` and below it count for `to`.
     pub(crate) fn rename(&mut self, from: &Name, to: &Name) {
-        self.stamps.retain(|name, _| !name.is_within(to));
+        self.forget_below(to);
         let seen = std::mem::take(&mut self.stamps).into_iter();
         self.stamps = seen
             .map(|(name, stamps)| (name.moved(from, to).unwrap_or(name), stamps))

@@ -19,7 +19,7 @@ const WRITE_LEN_MAX: u64 = 0x7fff_f000;
 /// The longest that a clock may stand still.
 const TICK_TIME_MAX: Duration = Duration::from_secs(2);
 /// A directory or subvolume to make something in or of.
-const FOLDER_FLAGS: OFlags = OFlags::RDONLY
+pub(crate) const FOLDER_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NONBLOCK);
 
@@ -57,6 +57,7 @@ impl Session {
                 target,
                 is_readonly,
             } => self.snapshot(source, target, *is_readonly),
+            Op::Delete { name } => self.delete(name),
             Op::Link { source, target } => self.link(source, target),
             Op::Rename { source, target } => self.rename(source, target),
             Op::Unlink { name, is_held } => self.unlink(name, *is_held),
@@ -299,7 +300,7 @@ fn wait_for_tick() {
 }
 
 /// Ends the transaction of a new subvolume: until its end, an fsync would commit everything.
-fn commit(parent: impl std::os::fd::AsFd) -> Result<(), BackendError> {
+pub(crate) fn commit(parent: impl std::os::fd::AsFd) -> Result<(), BackendError> {
     ioctl::commit_filesystem(parent)
         .map_err(|errno| crate::system_errno("commit the filesystem", errno))
 }

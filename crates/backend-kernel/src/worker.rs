@@ -169,9 +169,12 @@ impl Worker {
 
     fn limit(&self, op: &Op) -> Duration {
         match op {
-            Op::Sync | Op::Tree | Op::Fsync { .. } | Op::Flush { .. } | Op::Snapshot { .. } => {
-                LONG_LIMIT.max(self.time_limit)
-            }
+            Op::Sync
+            | Op::Tree
+            | Op::Delete { .. }
+            | Op::Fsync { .. }
+            | Op::Flush { .. }
+            | Op::Snapshot { .. } => LONG_LIMIT.max(self.time_limit),
             _ => self.time_limit,
         }
     }

@@ -12,7 +12,7 @@ use strategies::{Swarm, SwarmOptions};
 use crate::arguments::DiffArguments;
 use crate::exit::Exit;
 use crate::progress::Bar;
-use crate::verdict;
+use crate::verdict::{self, Gaps};
 use crate::witness;
 
 /// How many operations are run if nothing is said.
@@ -24,6 +24,8 @@ const PROVING_STEPS: u64 = 1000;
 pub(crate) struct Pair {
     pub(crate) expected: Box<dyn Backend>,
     pub(crate) observed: Box<dyn Backend>,
+    /// The rules that the observed witness can show, by id; none if no model is compared with it.
+    pub(crate) rules: Vec<&'static str>,
 }
 
 /// Runs the subcommand.
@@ -56,8 +58,14 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
         .as_ref()
         .map(|divergence| verdict::divergence(&mut pair, divergence, heading, &arguments.out));
     let lacking = lacking(&report, &capabilities.0);
-    verdict::print(&report, shown.as_ref(), &lacking, heading, arguments.json);
-    Ok(match (&report.divergence, lacking.is_empty()) {
+    let gaps = Gaps {
+        missing_kinds: report.tally.missing_kinds(),
+        missing_rules: pair.rules,
+        proves_nothing: lacking,
+    };
+    let gaps = gaps.of_tally(&report.tally);
+    verdict::print(&report, shown.as_ref(), &gaps, heading, arguments.json);
+    Ok(match (&report.divergence, gaps.proves_nothing.is_empty()) {
         (Some(_), _) => Exit::Found,
         (None, _) if !report.damage.is_empty() => Exit::Found,
         (None, true) => Exit::Fine,
@@ -72,6 +80,7 @@ fn open(arguments: &DiffArguments) -> Result<Pair, Report> {
     let observed = witness::open(&arguments.backend, &own_profile, arguments.keep)?;
     let mut remarks = observed.remarks;
     let observed = observed.backend;
+    let mut rules = Vec::new();
     let expected = match &arguments.against {
         Some(name) => {
             let witness = witness::open(name, &own_profile, arguments.keep)?;
@@ -81,11 +90,17 @@ fn open(arguments: &DiffArguments) -> Result<Pair, Report> {
         None => {
             let (profile, remark) = witness::profile(&arguments.profile, Some(observed.as_ref()))?;
             remarks.extend(remark);
+            let in_reach = profile.rules_in_reach();
+            rules.extend(in_reach.iter().map(|rule| rule.id));
             witness::model(mutated(profile, &arguments.mutant)?)
         }
     };
     remarks.iter().for_each(|remark| eprintln!("{remark}"));
-    Ok(Pair { expected, observed })
+    Ok(Pair {
+        expected,
+        observed,
+        rules,
+    })
 }
 
 fn mutated(profile: Profile, mutants: &[String]) -> Result<Profile, Report> {

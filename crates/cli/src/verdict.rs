@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use harness::report::{self, Heading};
 use harness::script::{self, Account};
 use harness::shrink::{self, Limits};
-use harness::{Divergence, RunReport};
-use scenario::Geometry;
+use harness::{Divergence, RunReport, Tally};
 use scenario::text::Scenario;
+use scenario::{Geometry, Op};
 use serde::Serialize;
 
 use crate::diff::{Pair, SHRINK_TIME};
@@ -48,8 +48,41 @@ struct Object<'a> {
     cut: f64,
     damage: &'a [String],
     unchecked: &'a [String],
-    proves_nothing: &'a [String],
+    kinds: &'a BTreeMap<String, u64>,
+    large: f64,
+    #[serde(flatten)]
+    gaps: &'a Gaps,
     divergence: Option<&'a Shown>,
+}
+
+/// What a run did not do.
+#[derive(Debug, Serialize)]
+pub(crate) struct Gaps {
+    /// Kinds of operations that never ran.
+    pub(crate) missing_kinds: Vec<&'static str>,
+    /// Rules within reach that never decided anything.
+    pub(crate) missing_rules: Vec<&'static str>,
+    /// What there was too little of to prove anything.
+    pub(crate) proves_nothing: Vec<String>,
+}
+
+impl Gaps {
+    /// Leaves out the rules that decided something.
+    pub(crate) fn of_tally(mut self, tally: &Tally) -> Gaps {
+        self.missing_rules
+            .retain(|rule| !tally.refusals.contains_key(*rule));
+        self
+    }
+
+    fn words(&self) -> Vec<String> {
+        let lists = [
+            ("operations", &self.missing_kinds),
+            ("rules", &self.missing_rules),
+        ];
+        let gaps = lists.iter().filter(|(_, list)| !list.is_empty());
+        gaps.map(|(what, list)| format!("{what} never exercised: {}", list.join(" ")))
+            .collect()
+    }
 }
 
 /// Shrinks a divergence and writes the files that show it.
@@ -60,7 +93,9 @@ pub(crate) fn divergence(
     out: &Path,
 ) -> Shown {
     let geometry = Geometry::default();
-    let Pair { expected, observed } = pair;
+    let Pair {
+        expected, observed, ..
+    } = pair;
     let (expected, observed) = (expected.as_mut(), observed.as_mut());
     let nr_ops = divergence.ops.len();
     eprintln!(
@@ -111,16 +146,16 @@ pub(crate) fn divergence(
 pub(crate) fn print(
     report: &RunReport,
     shown: Option<&Shown>,
-    lacking: &[String],
+    gaps: &Gaps,
     heading: Heading<'_>,
     is_json: bool,
 ) {
     let is_damaged = !report.damage.is_empty();
     let divergences = u64::from(report.divergence.is_some() || is_damaged);
     if is_json {
-        print::line(object(report, shown, lacking, heading, divergences));
+        print::line(object(report, shown, gaps, heading, divergences));
     } else {
-        print_words(report, shown);
+        print_words(report, shown, gaps);
     }
     for line in &report.unchecked {
         eprintln!("not checked: {line}");
@@ -128,7 +163,7 @@ pub(crate) fn print(
     for line in &report.damage {
         eprintln!("the filesystem is damaged: {line}");
     }
-    for what in lacking {
+    for what in &gaps.proves_nothing {
         eprintln!("this run proves nothing: {what}");
     }
     let overhead = report
@@ -140,7 +175,7 @@ pub(crate) fn print(
     ));
 }
 
-fn print_words(report: &RunReport, shown: Option<&Shown>) {
+fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
     if let Some(shown) = shown {
         print::text(&shown.scenario);
         print::line("");
@@ -154,7 +189,12 @@ fn print_words(report: &RunReport, shown: Option<&Shown>) {
     }
     let tally = &report.tally;
     let shares = tally.shares();
-    print::line(format!("operations: {}", largest(&tally.outcomes, 8)));
+    print::line(format!(
+        "operations: {}; {:.1} % with a file of more than 1 MiB",
+        largest(&tally.kinds, Op::KINDS.len()),
+        share(tally.nr_large, report.steps) * 100.0
+    ));
+    print::line(format!("answers: {}", largest(&tally.outcomes, 8)));
     print::line(format!(
         "{} dedupes: {:.0} % moved a reference, {:.0} % found a difference, {:.0} % met dirty \
          pages, {:.0} % cut an extent; elements: {}",
@@ -172,6 +212,7 @@ fn print_words(report: &RunReport, shown: Option<&Shown>) {
             "freedoms used: SHARED as the extent before it on disk {times}"
         ));
     }
+    gaps.words().into_iter().for_each(print::line);
     let seconds = report.elapsed.as_secs_f64();
     print::line(format!(
         "{:.1} s, {:.0} steps/s",
@@ -183,7 +224,7 @@ fn print_words(report: &RunReport, shown: Option<&Shown>) {
 fn object(
     report: &RunReport,
     shown: Option<&Shown>,
-    lacking: &[String],
+    gaps: &Gaps,
     heading: Heading<'_>,
     divergences: u64,
 ) -> String {
@@ -207,10 +248,16 @@ fn object(
         cut: shares.cut,
         damage: &report.damage,
         unchecked: &report.unchecked,
-        proves_nothing: lacking,
+        kinds: &tally.kinds,
+        large: share(tally.nr_large, report.steps),
+        gaps,
         divergence: shown,
     };
     serde_json::to_string(&object).expect("strings, numbers and maps of them become JSON")
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 /// Returns what a rule says and where, for reports.

@@ -37,6 +37,9 @@ pub struct Behaviour {
     /// Whether dropping a page from the page cache drops the extent map that begins there. (6.12
     /// does, 6.1 does not.)
     pub releases_maps: bool,
+    /// Whether a cached hole that came of a merge is merged with such holes only, for the flags
+    /// have to be equal. (6.1 does so, 5.10 and 6.12 do not.)
+    pub keeps_merged_apart: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -60,6 +63,7 @@ impl Behaviour {
         clones_inline_anywhere: false,
         truncates_inline: true,
         releases_maps: true,
+        keeps_merged_apart: false,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

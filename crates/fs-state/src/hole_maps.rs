@@ -19,6 +19,18 @@ struct HoleMap {
     end: u64,
     /// Waits for an fsync to log it; until then it is not merged with its neighbours.
     is_modified: bool,
+    /// Came of a merge (`EXTENT_FLAG_MERGED`).
+    is_merged: bool,
+}
+
+impl HoleMap {
+    fn new(end: u64) -> HoleMap {
+        HoleMap {
+            end,
+            is_modified: false,
+            is_merged: false,
+        }
+    }
 }
 
 impl HoleMaps {
@@ -30,30 +42,30 @@ impl HoleMaps {
             .filter(|map| map.end > offset)
     }
 
-    /// Caches `start..end`, no byte of which is cached, merged with what it touches on both sides;
-    /// returns the merged range's end.
-    fn insert(&mut self, start: u64, end: u64) -> u64 {
-        let (mut from, mut to) = (start, end);
-        if let Some((&before, map)) = self.0.range(..start).next_back()
-            && map.end == start
-            && !map.is_modified
+    /// Caches a map that is not modified, no byte of which is cached, merged with what it touches
+    /// on both sides; returns the merged range's end. With `keeps_merged_apart` only maps with
+    /// equal flags merge, and having been merged is a flag.
+    fn insert(&mut self, start: u64, map: HoleMap, keeps_merged_apart: bool) -> u64 {
+        let (mut from, mut map) = (start, map);
+        let may_merge = |one: HoleMap, two: HoleMap| {
+            !one.is_modified && (!keeps_merged_apart || one.is_merged == two.is_merged)
+        };
+        if let Some((&before, &other)) = self.0.range(..start).next_back()
+            && other.end == start
+            && may_merge(other, map)
         {
             from = before;
+            map.is_merged = true;
         }
-        if let Some(&map) = self.0.get(&end)
-            && !map.is_modified
+        if let Some(&other) = self.0.get(&map.end)
+            && may_merge(other, map)
         {
-            self.0.remove(&end);
-            to = map.end;
+            self.0.remove(&map.end);
+            map.end = other.end;
+            map.is_merged = true;
         }
-        self.0.insert(
-            from,
-            HoleMap {
-                end: to,
-                is_modified: false,
-            },
-        );
-        to
+        self.0.insert(from, map);
+        map.end
     }
 
     /// Caches `start..end` as modified, in place of what was cached there.
@@ -62,8 +74,8 @@ impl HoleMaps {
         self.0.insert(
             start,
             HoleMap {
-                end,
                 is_modified: true,
+                ..HoleMap::new(end)
             },
         );
     }
@@ -98,9 +110,10 @@ impl HoleMaps {
     }
 
     /// Merges what an fsync has logged.
-    fn merge_logged(&mut self) {
+    fn merge_logged(&mut self, keeps_merged_apart: bool) {
         for (start, map) in std::mem::take(&mut self.0) {
-            self.insert(start, map.end);
+            let is_modified = false;
+            self.insert(start, HoleMap { is_modified, ..map }, keeps_merged_apart);
         }
     }
 }
@@ -114,6 +127,7 @@ impl FsState {
             Some((key, _)) => key,
             None => u64::MAX,
         };
+        let keeps_merged_apart = self.behaviour.keeps_merged_apart;
         let inode = self.inode_mut(id);
         if let Some(map) = inode.hole_maps.covering(start) {
             return Some(map.end);
@@ -125,7 +139,11 @@ impl FsState {
             .next()
             .map_or(u64::MAX, |(&from, _)| from);
         let end = start.saturating_add(len).min(next_item).min(next_map);
-        Some(inode.hole_maps.insert(start, end))
+        Some(
+            inode
+                .hole_maps
+                .insert(start, HoleMap::new(end), keeps_merged_apart),
+        )
     }
 
     /// Looks up every hole of `start..end`, as reading pages or counting new delalloc does.
@@ -142,13 +160,14 @@ impl FsState {
     /// merges them, a full one logs items and only forgets which maps are new.
     pub(crate) fn log_hole_maps(&mut self, id: InodeId) {
         let transid = self.transid;
+        let keeps_merged_apart = self.behaviour.keeps_merged_apart;
         let inode = self.inode_mut(id);
         if inode.last_trans != transid {
             return;
         }
         match std::mem::take(&mut inode.needs_full_sync) {
             true => inode.hole_maps.clear_modified(),
-            false => inode.hole_maps.merge_logged(),
+            false => inode.hole_maps.merge_logged(keeps_merged_apart),
         }
     }
 

@@ -13,6 +13,7 @@
 
 pub mod behaviour;
 pub mod clone_extents;
+pub mod deletion;
 pub mod directory;
 pub mod drop_extents;
 pub mod extent;

@@ -124,13 +124,12 @@ impl FsState {
         if self.is_stub(new.dir) {
             return Err(Errno::EPERM);
         }
-        let is_top = |id: InodeId| self.root(self.inode(id).root).top == id;
-        if !is_top(id) && self.inode(old.dir).root != self.inode(new.dir).root {
+        if !self.is_top(id) && self.inode(old.dir).root != self.inode(new.dir).root {
             return Err(Errno::EXDEV);
         }
         let is_full =
             |id: InodeId| self.inode(id).kind == Kind::Directory && !self.names(id).is_empty();
-        if self.is_stub(id) || new.id.is_some_and(|id| is_top(id) || is_full(id)) {
+        if self.is_stub(id) || new.id.is_some_and(|id| self.is_top(id) || is_full(id)) {
             return Err(Errno::ENOTEMPTY);
         }
         Ok(())
@@ -191,8 +190,13 @@ impl FsState {
         }
     }
 
+    /// Returns whether the inode is the top of a subvolume.
+    pub(crate) fn is_top(&self, id: InodeId) -> bool {
+        self.root(self.inode(id).root).top == id
+    }
+
     /// Returns whether the inode is the empty directory in the place of a subvolume.
-    fn is_stub(&self, id: InodeId) -> bool {
+    pub(crate) fn is_stub(&self, id: InodeId) -> bool {
         self.inode(id).ino == STUB_INO
     }
 
@@ -208,7 +212,7 @@ impl FsState {
     }
 
     /// `may_delete` but for what it says of kinds.
-    fn may_delete(&self, dir: InodeId, id: InodeId) -> Result<(), Errno> {
+    pub(crate) fn may_delete(&self, dir: InodeId, id: InodeId) -> Result<(), Errno> {
         self.may_write_dir(dir)?;
         let inode = self.inode(id);
         if self.inode(dir).is_append || inode.is_append || inode.is_immutable {
@@ -228,7 +232,7 @@ impl FsState {
         Ok(Entry { dir, name, id })
     }
 
-    fn remove_entry(&mut self, dir: InodeId, name: &str) {
+    pub(crate) fn remove_entry(&mut self, dir: InodeId, name: &str) {
         self.remove_child(dir, name);
         self.touch(dir);
     }

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{FsState, InodeId, align_down, align_up};
+use crate::{BLOCK, FsState, InodeId, align_down, align_up};
+
+/// More than is read of a hole page by page, bytes.
+const READ_BY_PAGE_LEN_MAX: u64 = 64 << 20;
 
 /// Cached pages by first byte: disjoint, not touching ranges of bytes, start to end.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +93,14 @@ impl FsState {
             return;
         }
         for (from, to) in self.inode(id).cached.gaps(start, end) {
-            self.look_up_holes(id, from, to);
+            // One look-up for each page.
+            if self.behaviour.keeps_merged_apart && to - from <= READ_BY_PAGE_LEN_MAX {
+                (from..to)
+                    .step_by(BLOCK as usize)
+                    .for_each(|page| self.look_up_holes(id, page, page + BLOCK));
+            } else {
+                self.look_up_holes(id, from, to);
+            }
         }
         if start < end {
             self.inode_mut(id).cached.add(start, end);

@@ -42,8 +42,9 @@ impl Names {
         self.add_links(&mut seen);
         match op {
             Op::Rename { target, .. } => self.add(&mut seen, |name| is_below(name, target)),
-            // Both write back files that the operation does not mention: storage moves.
-            Op::Sync | Op::Tree => self.add(&mut seen, |_| true),
+            // They write back files that the operation does not mention: storage moves. What a
+            // deletion drops was shared with anything.
+            Op::Sync | Op::Tree | Op::Delete { .. } => self.add(&mut seen, |_| true),
             Op::Snapshot { source, target, .. } => {
                 self.add(&mut seen, |name| {
                     is_below(name, source) || is_below(name, target)

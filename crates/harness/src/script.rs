@@ -70,9 +70,12 @@ impl Script {
         self.line("work=$(mktemp -d)");
         self.line("trap 'rm -rf \"$work\"' EXIT");
         self.line("top=$(mktemp -d \"$directory/xsame-repro-XXXXXX\")");
-        let has_subvolumes = ops
-            .iter()
-            .any(|op| matches!(op, Op::Subvol { .. } | Op::Snapshot { .. }));
+        let has_subvolumes = ops.iter().any(|op| {
+            matches!(
+                op,
+                Op::Subvol { .. } | Op::Snapshot { .. } | Op::Delete { .. }
+            )
+        });
         if has_subvolumes {
             // Only a subvolume can be the source of a snapshot.
             self.line("btrfs subvolume create \"$top/top\" >/dev/null");
@@ -124,6 +127,10 @@ impl Script {
                 self.tried(&format!(
                     "btrfs subvolume snapshot{flag} ./{source} ./{target}"
                 ));
+            }
+            Op::Delete { name } => {
+                self.tried(&format!("btrfs subvolume delete --commit-each ./{name}"));
+                self.tried("btrfs subvolume sync .");
             }
             Op::Link { source, target } => self.tried(&format!("ln ./{source} ./{target}")),
             Op::Rename { source, target } => {

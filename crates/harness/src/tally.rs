@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use scenario::{Op, Outcome, Reply};
+use scenario::{Observation, Op, Outcome, Reply};
 use uapi::Errno;
 use uapi::dedupe::{DIFFERS, SAME};
 
 use crate::difference::outcome_text;
 
+/// A file above this length makes an operation a large one, bytes.
+const LARGE_LEN: u64 = 1 << 20;
+
 /// Counts of what the expected witness answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// How many operations there were of each kind, [`Op::kind`].
+    pub kinds: BTreeMap<String, u64>,
+    /// Operations after which a file of more than 1 MiB was looked at.
+    pub nr_large: u64,
     /// How operations ended, dedupes as `dedupe WORD`: in the words of the scenario language.
     pub outcomes: BTreeMap<String, u64>,
     /// How elements of dedupes ended: `same`, `differs`, an errno.
@@ -84,6 +91,9 @@ impl Shares {
 impl Tally {
     /// Counts one reply of the expected witness.
     pub(crate) fn count(&mut self, op: &Op, reply: &Reply) {
+        add(&mut self.kinds, op.kind());
+        let is_large = |seen: &Observation| matches!(seen, Observation::File { stat, .. } if LARGE_LEN < stat.size);
+        self.nr_large += u64::from(reply.observations.iter().any(is_large));
         let answer = &reply.answer;
         let text = outcome_text(&answer.outcome);
         let text = if matches!(op, Op::Dedupe(_)) {
@@ -117,6 +127,12 @@ impl Tally {
             .iter()
             .flatten()
             .for_each(|rule| add(&mut self.refusals, rule));
+    }
+
+    /// Returns the kinds of operations that there were none of.
+    pub fn missing_kinds(&self) -> Vec<&'static str> {
+        let is_missing = |kind: &&str| !self.kinds.contains_key(*kind);
+        Op::KINDS.into_iter().filter(is_missing).collect()
     }
 
     /// Returns the shares of the dedupe calls; all 0 if there were none.

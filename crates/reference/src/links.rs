@@ -156,6 +156,52 @@ impl Tree {
         }
     }
 
+    /// Deletes a subvolume, as an ioctl on its parent directory.
+    pub(crate) fn delete(&mut self, name: &Name, now: u64) -> Outcome {
+        self.open.retain(|open, _| !open.is_within(name));
+        let Some(parent) = parent_name(name) else {
+            return Outcome::Failed(Errno::EBUSY);
+        };
+        let parent = match self.lookup(&parent) {
+            Ok(parent) => parent,
+            Err(errno) => return Outcome::NotOpened(errno),
+        };
+        if let Err(errno) = self.may_delete(name, parent) {
+            return Outcome::Failed(errno);
+        }
+        let gone = self.names.keys().filter(|gone| gone.is_within(name));
+        for gone in gone.cloned().collect::<Vec<Name>>() {
+            if let Some(idx) = self.names.remove(&gone) {
+                self.inode_mut(idx).nr_links -= 1;
+                self.put(idx, now);
+            }
+        }
+        self.touch_directory(parent, now);
+        Outcome::Done
+    }
+
+    fn may_delete(&self, name: &Name, parent: InodeIdx) -> Result<(), Errno> {
+        match self.inode(parent).kind {
+            Kind::Regular => return Err(Errno::ENOTDIR),
+            Kind::Fifo | Kind::Stub => return Err(Errno::ENOTTY),
+            Kind::Directory | Kind::SubvolumeTop => {}
+        }
+        let idx = self.names.get(name).copied().ok_or(Errno::ENOENT)?;
+        self.may_remove(idx, parent)?;
+        match self.inode(idx).kind {
+            Kind::Regular | Kind::Fifo => return Err(Errno::ENOTDIR),
+            Kind::Directory | Kind::Stub => return Err(Errno::EINVAL),
+            Kind::SubvolumeTop => {}
+        }
+        let is_nested = |(other, idx): (&Name, &InodeIdx)| {
+            other != name && other.is_within(name) && self.inode(*idx).kind == Kind::SubvolumeTop
+        };
+        match self.names.iter().any(is_nested) {
+            true => Err(Errno::ENOTEMPTY),
+            false => Ok(()),
+        }
+    }
+
     /// Closes every descriptor on a name.
     pub(crate) fn close(&mut self, name: &Name, now: u64) {
         if let Some(open) = self.open.remove(name) {

@@ -66,6 +66,7 @@ impl Reference {
                 target,
                 is_readonly,
             } => tree.snapshot(source, target, *is_readonly, now),
+            Op::Delete { name } => self.delete(name),
             Op::Link { source, target } => ended(tree.link(source, target, now)),
             Op::Rename { source, target } => {
                 let renamed = tree.rename(source, target, now);
@@ -131,6 +132,17 @@ impl Reference {
     /// Returns every name with what is known of it, in no particular order.
     pub fn files(&self) -> impl Iterator<Item = (&Name, FileView<'_>)> {
         self.tree.names().map(|(name, inode)| (name, inode.view()))
+    }
+
+    fn delete(&mut self, name: &Name) -> Outcome {
+        for held in self.tree.held_below(name) {
+            self.close(&held);
+        }
+        let deleted = self.tree.delete(name, self.now);
+        if deleted == Outcome::Done {
+            self.seen.retain(|seen, _| !seen.is_within(name));
+        }
+        deleted
     }
 
     /// Closes what is open on a name; what is held is forgotten with it.

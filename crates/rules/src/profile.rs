@@ -275,5 +275,6 @@ fn is_remap_era(release: Release) -> bool {
     Release::new(5, 0, 0) <= release
 }
 
+mod rules;
 #[cfg(test)]
 mod tests;

@@ -17,12 +17,14 @@ pub const SERIES: &[Patch] = &[
     TAIL_AT_BOTH_EOFS,
     DELAYED_REFS_CANCEL,
     MAP_FROM_ITEMS,
+    MERGED_MAPS_APART,
     MAP_ORDERED_APART,
     EMPTY_RANGE_WRITES_NOTHING,
     NOCOW_NOT_INLINE,
     NOCOW_BEHIND_GAP,
     VERIFY_AREA_FIRST,
     LOCK_TARGET_RANGE_ONLY,
+    HOLES_READ_AS_ONE,
     RELEASE_MAPS_WITH_PAGES,
     INLINE_BEFORE_NOCOW,
 ];
@@ -260,5 +262,27 @@ pub const INLINE_BEFORE_NOCOW: Patch = Patch {
     since: Some(Release::new(7, 1, 0)),
     hunks: &[Hunk::SetBehaviour(|behaviour| {
         behaviour.inlines_first = true
+    })],
+};
+
+/// Merged extent maps have a flag.
+pub const MERGED_MAPS_APART: Patch = Patch {
+    id: "merged-maps-apart",
+    subject: "Mark merged extent maps, so that they merge with marked ones only",
+    cite: Cite::new("fs/btrfs/extent_map.c", "mergable_maps", "v6.1"),
+    since: Some(Release::new(6, 1, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.keeps_merged_apart = true
+    })],
+};
+
+/// Extent maps merge whether they were merged before or not.
+pub const HOLES_READ_AS_ONE: Patch = Patch {
+    id: "holes-read-as-one",
+    subject: "Merge extent maps whether they came of a merge or not",
+    cite: Cite::new("fs/btrfs/extent_map.c", "mergeable_maps", "v6.12"),
+    since: Some(Release::new(6, 12, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.keeps_merged_apart = false
     })],
 };

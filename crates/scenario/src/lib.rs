@@ -9,6 +9,7 @@
 
 pub mod backend;
 pub mod fd;
+mod kind;
 pub mod name;
 pub mod observation;
 pub mod op;

@@ -27,6 +27,10 @@ pub enum Op {
         target: Name,
         is_readonly: bool,
     },
+    /// Deletes a subvolume or snapshot, every descriptor in it closed first; waits until the
+    /// cleaner has dropped what its tree refers to, then commits. Dirty data elsewhere stays
+    /// dirty, unless writeback under way holds an inode of it: then everything is written back.
+    Delete { name: Name },
     /// Makes `target` a second name of the file `source`, `link(2)`.
     Link { source: Name, target: Name },
     /// `rename(2)`: descriptors and what is below a directory go on under the new name, those on
@@ -228,6 +232,7 @@ impl Op {
             | Op::Subvol { name }
             | Op::Unlink { name, .. }
             | Op::Close { name }
+            | Op::Delete { name }
             | Op::Write { name, .. }
             | Op::Truncate { name, .. }
             | Op::Fallocate { name, .. }

@@ -46,8 +46,14 @@ impl Swarm {
             0 => self.pick_any_name()?,
             1 => self.places[self.dice.idx(nr_places)].name.clone(),
             2 if is_folder => self.unused_name_in(&name),
-            3 => return Some((Name::top(), name)),
-            4..7 => {
+            2 => return Some((Name::top(), name)),
+            3..5 if !self.snapshots.is_empty() => {
+                let snapshot = self.dice.idx(self.snapshots.len());
+                let snapshot = self.snapshots[snapshot].clone();
+                let target = self.unused_name_in(&Name::top());
+                return Some((snapshot, target));
+            }
+            5..7 => {
                 let other = self.dice.idx(nr_places);
                 let other = self.places[other].name.clone();
                 self.unused_name_in(&other)
@@ -108,7 +114,7 @@ impl Swarm {
         self.places.retain(|place| !place.name.is_within(target));
         let places = self.places.iter_mut().map(|place| &mut place.name);
         let hot = self.hot.iter_mut().map(|hot| &mut hot.name);
-        for name in places.chain(hot) {
+        for name in places.chain(hot).chain(&mut self.snapshots) {
             if let Some(moved) = name.moved(source, target) {
                 *name = moved;
             }

@@ -104,6 +104,7 @@ impl Shadow {
                 true => self.held.push(name.clone()),
                 false => self.remove(name),
             },
+            Op::Delete { name } => self.remove_below(name),
             Op::Link { source, target } => self.add_alias(source, target),
             Op::Rename { source, target } => self.rename(source, target),
             Op::Write {

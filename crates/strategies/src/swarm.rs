@@ -70,7 +70,10 @@ pub struct Swarm {
     pub(crate) hot: VecDeque<Hot>,
     /// Directories, subvolumes and fifos, in the order in which they came.
     pub(crate) places: Vec<Place>,
+    /// Snapshots.
+    pub(crate) snapshots: Vec<Name>,
     pub(crate) nr_snapshots: usize,
+    pub(crate) nr_places: usize,
     nr_since_sync: u32,
     nr_until_measured: u32,
     /// In how many operations two files come that are longer than a kernel remaps at once.
@@ -126,7 +129,9 @@ impl Swarm {
             plan: VecDeque::new(),
             hot: VecDeque::new(),
             places: Vec::new(),
+            snapshots: Vec::new(),
             nr_snapshots: 0,
+            nr_places: 0,
             nr_since_sync: 0,
             nr_until_measured: NR_OPS_BETWEEN_MEASURES,
             nr_until_giants,
@@ -141,8 +146,10 @@ impl Swarm {
     pub fn next(&mut self) -> Op {
         let op = self.draw();
         self.shadow.apply(&op);
-        if let Op::Rename { source, target } = &op {
-            self.follow_rename(source, target);
+        match &op {
+            Op::Rename { source, target } => self.follow_rename(source, target),
+            Op::Delete { name } => self.follow_delete(name),
+            _ => {}
         }
         match &op {
             Op::Sync => self.nr_since_sync = 0,
@@ -209,6 +216,7 @@ impl Swarm {
             Draw::Owner => self.draw_owner(),
             Draw::Directory => self.draw_place(),
             Draw::Snapshot => self.draw_snapshot(),
+            Draw::Delete => self.draw_delete(),
             Draw::Large => self.draw_large(),
         };
         match op {

@@ -27,11 +27,12 @@ pub(crate) enum Draw {
     Owner,
     Directory,
     Snapshot,
+    Delete,
     Large,
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
-const DRAWS: [(Draw, u32, bool); 20] = [
+const DRAWS: [(Draw, u32, bool); 21] = [
     (Draw::Write, 4400, false),
     (Draw::Dedupe, 2700, false),
     (Draw::Clone, 400, true),
@@ -50,7 +51,8 @@ const DRAWS: [(Draw, u32, bool); 20] = [
     (Draw::Attribute, 100, true),
     (Draw::Owner, 80, true),
     (Draw::Directory, 40, true),
-    (Draw::Snapshot, 15, true),
+    (Draw::Snapshot, 25, true),
+    (Draw::Delete, 20, true),
     (Draw::Large, 7, false),
 ];
 

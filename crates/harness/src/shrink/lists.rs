@@ -176,6 +176,7 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         | Op::Subvol { name }
         | Op::Unlink { name, .. }
         | Op::Close { name }
+        | Op::Delete { name }
         | Op::Write { name, .. }
         | Op::Truncate { name, .. }
         | Op::Fallocate { name, .. }

@@ -17,9 +17,14 @@ impl Stamps {
         self.0.remove(name);
     }
 
+    /// Forgets what was seen of `top` and below it.
+    pub(super) fn forget_below(&mut self, top: &Name) {
+        self.0.retain(|name, _| !name.is_within(top));
+    }
+
     /// Lets what was seen of `from` and below it count for `to`.
     pub(super) fn rename(&mut self, from: &Name, to: &Name) {
-        self.0.retain(|name, _| !name.is_within(to));
+        self.forget_below(to);
         let seen = std::mem::take(&mut self.0).into_iter();
         self.0 = seen
             .map(|(name, stamps)| (name.moved(from, to).unwrap_or(name), stamps))

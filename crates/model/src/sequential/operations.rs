@@ -35,6 +35,7 @@ impl Sequential {
             | Op::Chmod { .. }
             | Op::Chown { .. } => self.touch(op).map(Answer::plain),
             Op::Unlink { name, is_held } => self.unlink(name, *is_held).map(Answer::plain),
+            Op::Delete { name } => self.delete(name).map(Answer::plain),
             Op::Subvol { .. } | Op::Snapshot { .. } => self.make_subvolume(op).map(Answer::plain),
             Op::File { .. }
             | Op::Dir { .. }
@@ -114,6 +115,24 @@ impl Sequential {
             self.stamps.rename(source, target);
         }
         Ok(())
+    }
+
+    /// Deletes a subvolume through a descriptor of its folder.
+    fn delete(&mut self, name: &Name) -> Result<Outcome, Errno> {
+        for held in self.descriptors.held_below(name) {
+            self.close(&held);
+        }
+        self.descriptors.close_below(&mut self.machine, name);
+        let Some(parent) = parent_of(name) else {
+            return Ok(Outcome::Failed(Errno::EBUSY));
+        };
+        let fs = self.machine.fs_mut();
+        fs.lookup(parent)?;
+        let result = fs.delete_subvol(name.as_str());
+        if result.is_ok() {
+            self.stamps.forget_below(name);
+        }
+        Ok(outcome(result))
     }
 
     /// Subvolumes and snapshots are made through descriptors of the folders.

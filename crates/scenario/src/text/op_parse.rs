@@ -9,7 +9,7 @@ use super::{ELEMENTS_MAX, content, fd};
 use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, Name, Op};
 
 /// The verbs, for the error about an unknown one.
-const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, link, rename, unlink, close, \
+const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, delete, link, rename, unlink, close, \
                      pwrite, truncate, falloc, fpunch, flush, fsync, sync, tick, tree, chattr, \
                      chmod, chown, clone, dedupe, observe";
 
@@ -41,6 +41,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
             source: name(cursor)?,
             target: name(cursor)?,
             is_readonly: cursor.flag("ro")?,
+        },
+        "delete" => Op::Delete {
+            name: name(cursor)?,
         },
         "link" => Op::Link {
             source: name(cursor)?,

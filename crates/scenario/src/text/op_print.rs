@@ -22,6 +22,7 @@ impl fmt::Display for Op {
             } => {
                 write!(f, "snapshot {source} {target}{}", flag(*is_readonly, " ro"))
             }
+            Op::Delete { name } => write!(f, "delete {name}"),
             Op::Link { source, target } => write!(f, "link {source} {target}"),
             Op::Rename { source, target } => write!(f, "rename {source} {target}"),
             Op::Unlink { name, is_held } => write!(f, "unlink {name}{}", flag(*is_held, " held")),

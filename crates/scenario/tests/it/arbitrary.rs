@@ -145,6 +145,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             target,
             is_readonly
         }),
+        name().prop_map(|name| Op::Delete { name }),
         (name(), name()).prop_map(|(source, target)| Op::Link { source, target }),
         (name(), name()).prop_map(|(source, target)| Op::Rename { source, target }),
         (name(), any::<bool>()).prop_map(|(name, is_held)| Op::Unlink { name, is_held }),

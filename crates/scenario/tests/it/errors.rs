@@ -29,8 +29,8 @@ fn a_wrong_word_is_told_where_it_stands() {
 fn an_unknown_verb_lists_the_verbs() {
     check(
         "frobnicate A",
-        "line 1, column 1: expected one of file, dir, fifo, subvol, snapshot, link, rename, \
-         unlink, close, pwrite, truncate, falloc, fpunch, flush, fsync, sync, tick, tree, chattr, \
+        "line 1, column 1: expected one of file, dir, fifo, subvol, snapshot, delete, link, \
+         rename, unlink, close, pwrite, truncate, falloc, fpunch, flush, fsync, sync, tick, tree, chattr, \
          chmod, chown, clone, dedupe, observe, found \"frobnicate\"",
     );
 }

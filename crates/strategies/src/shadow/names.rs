@@ -40,6 +40,7 @@ impl Shadow {
                 }
                 name
             }
+            Op::Delete { name } => name,
             _ => match op.made_name() {
                 Some(name) => name,
                 None => return,
@@ -80,6 +81,14 @@ impl Shadow {
                 self.idx_of.insert(name.clone(), idx);
             }
         }
+    }
+
+    /// Takes away what is below a deleted subvolume.
+    pub(super) fn remove_below(&mut self, top: &Name) {
+        let files = self.files.iter();
+        let names = files.flat_map(|file| std::iter::once(&file.name).chain(&file.aliases));
+        let gone: Vec<Name> = names.filter(|name| name.is_within(top)).cloned().collect();
+        gone.iter().for_each(|name| self.remove(name));
     }
 
     /// Takes a name away, and with its last one the file.
