@@ -84,8 +84,8 @@ struct ScrubArgs {
 const SCRUB_READONLY: u64 = 1;
 
 impl ScrubCounts {
-    /// Returns everything that should be 0, with its name. `csum_discards` is none of it: 6.1 counts
-    /// checksums there that it read ahead and did not need.
+    /// Returns everything that should be 0, with its name. `csum_discards` is none of it: there 6.1
+    /// counts checksums that it read ahead and did not need.
     pub(crate) fn errors(&self) -> [(&'static str, u64); 7] {
         [
             ("read errors", self.read_errors),
