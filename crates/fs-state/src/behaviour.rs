@@ -40,6 +40,9 @@ pub struct Behaviour {
     /// Whether a cached hole that came of a merge is merged with such holes only, for the flags
     /// have to be equal. (6.1 does so, 5.10 and 6.12 do not.)
     pub keeps_merged_apart: bool,
+    /// Whether waiting for the cleaner of a deleted subvolume takes a sync, which writes everything
+    /// back. (5.10 does; in 6.1 a commit wakes the cleaner.)
+    pub cleans_at_sync: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -64,6 +67,7 @@ impl Behaviour {
         truncates_inline: true,
         releases_maps: true,
         keeps_merged_apart: false,
+        cleans_at_sync: false,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

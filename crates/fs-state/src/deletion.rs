@@ -40,7 +40,7 @@ impl FsState {
         }
         self.remove_entry(dir, name);
         let is_held = |inode: &Inode| inode.root == root && !inode.ordered.is_empty();
-        if self.inodes().any(|(_, inode)| is_held(inode)) {
+        if self.behaviour.cleans_at_sync || self.inodes().any(|(_, inode)| is_held(inode)) {
             self.sync();
         }
         self.delete_root(root);

@@ -1,7 +1,7 @@
 //! `fsck`: every invariant of the state, checked from scratch. It returns violations and never
 //! panics.
 //!
-//! [`counts`] checks what extents count against what leaves hold, each leaf once; [`files`] what
+//! `counts` checks what extents count against what leaves hold, each leaf once; `files` what
 //! every root says of its files; the nodes check themselves ([`ctree::Nodes::check`]).
 
 mod counts;

@@ -2,7 +2,7 @@
 //!
 //! An extent counts its references in the name of a root or of a leaf ([`ctree::Holder`]). Which
 //! other roots reach that leaf is not written anywhere; whoever asks looks into the roots that may
-//! ([`Families`]), as `BTRFS_IOC_LOGICAL_INO_V2` and FIEMAP walk back references.
+//! (`Families`), as `BTRFS_IOC_LOGICAL_INO_V2` and FIEMAP walk back references.
 
 use ctree::{Counter, Holder};
 use smallvec::SmallVec;
@@ -123,8 +123,12 @@ impl FsState {
             Holder::Leaf(leaf) => RootId(self.nodes.owner(leaf).0),
         };
         let members = self.families.of(owner);
+        // The same reference may be counted in the name of a leaf, too: its owner has gone.
+        let of_tree = |counted: &CountedRef| matches!(counted.referrer.holder(), Holder::Tree(_));
+        let is_of_trees = self.extents.get(id).refs().iter().all(of_tree);
         for &root in members {
-            let is_alone = members.len() == 1 && holder == Holder::Tree(root.tree_id());
+            let is_owner = holder == Holder::Tree(root.tree_id());
+            let is_alone = members.len() == 1 && is_owner && is_of_trees;
             let count = match is_alone {
                 true => count,
                 false => self.nr_items_of(id, root, ino, offset),

@@ -28,6 +28,7 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     inlines_nocow: true,
     cows_behind_gap: true,
     joins_ordered: true,
+    cleans_at_sync: true,
     maps_from_cache: true,
     shares_by_delayed: true,
     fallocate_stamps_late: true,

@@ -17,6 +17,7 @@ pub const SERIES: &[Patch] = &[
     TAIL_AT_BOTH_EOFS,
     DELAYED_REFS_CANCEL,
     MAP_FROM_ITEMS,
+    COMMIT_WAKES_CLEANER,
     MERGED_MAPS_APART,
     MAP_ORDERED_APART,
     EMPTY_RANGE_WRITES_NOTHING,
@@ -262,6 +263,21 @@ pub const INLINE_BEFORE_NOCOW: Patch = Patch {
     since: Some(Release::new(7, 1, 0)),
     hunks: &[Hunk::SetBehaviour(|behaviour| {
         behaviour.inlines_first = true
+    })],
+};
+
+/// A deleted subvolume is cleaned behind the commit.
+pub const COMMIT_WAKES_CLEANER: Patch = Patch {
+    id: "commit-wakes-cleaner",
+    subject: "Wake the cleaner of deleted subvolumes at the end of a commit",
+    cite: Cite::new(
+        "fs/btrfs/transaction.c",
+        "btrfs_commit_transaction",
+        "seen on 6.1.176, not on 5.10.46",
+    ),
+    since: Some(Release::new(6, 1, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.cleans_at_sync = false
     })],
 };
 
