@@ -39,6 +39,7 @@ const TABLE: &[Row] = &[
         "model",
         &["uapi", "data", "ondisk", "fs-state", "rules", "scenario"],
     ),
+    pure("volume", &["uapi"]),
     pure("reference", &["uapi", "data", "scenario"]),
     pure("strategies", &["uapi", "data", "scenario", "reference"]),
     pure(
