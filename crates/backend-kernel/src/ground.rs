@@ -82,7 +82,7 @@ pub fn nr_extents(fd: impl AsFd) -> Result<u32, BackendError> {
 }
 
 /// Runs `work` in a thread with mounts of its own, as far as it may have some.
-fn in_thread<T: Send>(
+pub(crate) fn in_thread<T: Send>(
     work: impl FnOnce() -> Result<T, BackendError> + Send,
 ) -> Result<T, BackendError> {
     leftovers::remove_leftovers();

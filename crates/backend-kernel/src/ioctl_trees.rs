@@ -122,22 +122,23 @@ impl SearchBuffer {
     }
 }
 
-/// Copies the first items of `range` that fit into the buffer; returns how many they are. `tree`
-/// is the subvolume that `fd` is in if `None`.
+/// Copies the first items of `range` that fit into the buffer, at most `nr_items_max`; returns how
+/// many they are.
 ///
 /// # Errors
 ///
 /// The errno of the call: `EOVERFLOW` if the first item does not fit.
 pub(crate) fn tree_search(
     fd: impl AsFd,
-    tree: Option<TreeId>,
+    tree: TreeId,
     range: KeyRange,
+    nr_items_max: u32,
     buffer: &mut SearchBuffer,
 ) -> Result<u32, Errno> {
     let KeyRange { first, last } = range;
     let buf_size = (buffer.0.len() * 8 - size_of::<SearchArgs>()) as u64;
     let arguments = SearchArgs {
-        tree_id: tree.map_or(0, |tree| tree.0),
+        tree_id: tree.0,
         min_objectid: first.object,
         max_objectid: last.object,
         min_offset: first.offset,
@@ -146,7 +147,7 @@ pub(crate) fn tree_search(
         max_transid: u64::MAX,
         min_type: first.kind.into(),
         max_type: last.kind.into(),
-        nr_items: u32::MAX,
+        nr_items: nr_items_max,
         unused: 0,
         unused_words: [0; 4],
         buf_size,

@@ -20,6 +20,7 @@ mod deletion;
 mod descriptors;
 mod directory;
 pub mod ground;
+pub mod image;
 mod ioctl;
 mod ioctl_space;
 mod ioctl_trees;
@@ -54,6 +55,7 @@ pub use mount::{LoopbackOptions, Mount};
 pub use mounting::mount_device;
 pub use place::Place;
 pub use session::Session;
+pub use trees::trees_at;
 pub use verify::check_device;
 
 /// Returns the errno as the language names it.

@@ -217,8 +217,9 @@ fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendError>
     ))
 }
 
-/// Attaches the image to a free loop device; returns its number and it, open.
-fn attach(image: &OwnedFd, path: &Path) -> Result<(u32, OwnedFd), BackendError> {
+/// Attaches the image to a free loop device; returns its number and it, open. The device is
+/// read-only if the image is opened for reading only.
+pub(crate) fn attach(image: &OwnedFd, path: &Path) -> Result<(u32, OwnedFd), BackendError> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let control = open("/dev/loop-control", flags, Mode::empty()).map_err(|errno| {
         let remedy = match errno {

@@ -45,15 +45,18 @@ impl<'fd> TreeSearch<'fd> {
     ) -> Result<(), BackendError> {
         let mut left = Some(range);
         while let Some(range) = left {
-            let nr_items =
-                match ioctl_trees::tree_search(self.fd, Some(tree), range, &mut self.buffer) {
-                    Ok(nr_items) => nr_items,
-                    Err(Errno::EOVERFLOW) if self.buffer.items().len() < BUFFER_LEN_MAX => {
-                        self.buffer = SearchBuffer::new(BUFFER_LEN_MAX);
-                        continue;
-                    }
-                    Err(errno) => return Err(system_errno(&format!("search the {tree}"), errno)),
-                };
+            let nr_items = match self.some(tree, range, u32::MAX) {
+                Ok(nr_items) => nr_items,
+                Err(Errno::EOVERFLOW) if self.buffer.items().len() < BUFFER_LEN_MAX => {
+                    self.buffer = SearchBuffer::new(BUFFER_LEN_MAX);
+                    continue;
+                }
+                Err(errno) => {
+                    let from = self.last_readable(tree, range).unwrap_or(range.first);
+                    let action = format!("search the {tree} from {from} on");
+                    return Err(system_errno(&action, errno));
+                }
+            };
             if nr_items == 0 {
                 return Ok(());
             }
@@ -66,6 +69,25 @@ impl<'fd> TreeSearch<'fd> {
             left = range.behind(last);
         }
         Ok(())
+    }
+
+    /// Fills the buffer with the first items of `range`, at most `nr_items_max`; returns how many.
+    fn some(&mut self, tree: TreeId, range: KeyRange, nr_items_max: u32) -> Result<u32, Errno> {
+        ioctl_trees::tree_search(self.fd, tree, range, nr_items_max, &mut self.buffer)
+    }
+
+    /// Returns the key of the last item of `range` before what cannot be read.
+    fn last_readable(&mut self, tree: TreeId, range: KeyRange) -> Option<Key> {
+        let mut last = None;
+        let mut left = Some(range);
+        while let Some(range) = left
+            && self.some(tree, range, 1) == Ok(1)
+        {
+            let item = SearchItems::new(self.buffer.items(), 1).next()?.ok()?;
+            last = Some(item.key);
+            left = range.behind(item.key);
+        }
+        last
     }
 }
 

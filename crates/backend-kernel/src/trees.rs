@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use data::Digest;
@@ -23,7 +24,7 @@ use crate::descriptors::Descriptors;
 use crate::place::open_directory;
 use crate::search::{TreeSearch, damaged};
 use crate::session::Session;
-use crate::{ioctl, ioctl_trees, system, system_errno};
+use crate::{ioctl, ioctl_trees, missing, system, system_errno};
 
 /// Words of a buffer for resolved references: 2 of its header, 3 for each.
 const REFS_LEN: usize = 2 + 3 * 21_000;
@@ -66,6 +67,37 @@ impl Session {
                     return Ok(Outcome::Trees(Box::new(trees)));
                 }
             }
+        }
+    }
+}
+
+/// Returns what the trees say of the subvolume whose top is the folder `path`, and of the data
+/// extents that it refers to. Everything is committed before, unless nothing can be.
+///
+/// # Errors
+///
+/// [`BackendError::Missing`] if `path` is no subvolume of a btrfs or the caller is not root,
+/// [`BackendError::Damaged`] if what an item says makes no sense, [`BackendError::System`] if the
+/// kernel does not hand the trees out.
+pub fn trees_at(path: &Path) -> Result<Trees, BackendError> {
+    let top = open_directory(path)?;
+    if let Err(errno) = ioctl::is_subvolume_readonly(&top) {
+        let what = format!("{} is not the top of a subvolume: {errno}", path.display());
+        return Err(missing(
+            what,
+            "name a folder that btrfs subvolume show knows",
+        ));
+    }
+    let start = Instant::now();
+    loop {
+        match ioctl::sync_filesystem(&top) {
+            Ok(()) | Err(Errno::EROFS) => {}
+            Err(errno) => return Err(system_errno("commit the filesystem", errno)),
+        }
+        match read_trees(top.as_fd(), &[Name::top()]) {
+            // Somebody may have been at work on it.
+            Err(BackendError::Damaged { .. }) if start.elapsed() < PATIENCE => {}
+            result => return result,
         }
     }
 }
@@ -135,15 +167,23 @@ fn read_inodes(search: &mut TreeSearch<'_>, tree: TreeId) -> Result<Vec<TreeInod
         },
     };
     let mut inodes: Vec<TreeInode> = Vec::new();
+    let mut last = None;
     search.each(tree, all, |item| {
         match item.key.kind {
             Key::INODE_ITEM => {
-                inodes.push(tree_inode(
-                    item.key.object,
-                    &InodeItem::decode(item.bytes)?,
-                )?);
+                let inode = InodeItem::decode(item.bytes)?;
+                last = Some(item.key.object);
+                inodes.extend(tree_inode(item.key.object, &inode));
             }
             Key::EXTENT_DATA => {
+                if last == Some(item.key.object)
+                    && inodes
+                        .last()
+                        .is_none_or(|inode| inode.ino != item.key.object)
+                {
+                    // The target of a symbolic link.
+                    return Ok(());
+                }
                 let extent = FileExtentItem::decode(item.bytes)?;
                 let of_inode = |inode: &&mut TreeInode| inode.ino == item.key.object;
                 let inode = inodes.last_mut().filter(of_inode);
@@ -161,20 +201,15 @@ fn read_inodes(search: &mut TreeSearch<'_>, tree: TreeId) -> Result<Vec<TreeInod
     Ok(inodes)
 }
 
-fn tree_inode(ino: u64, item: &InodeItem) -> Result<TreeInode, ItemError> {
+/// Returns the inode, if it is of a kind that scenarios know.
+fn tree_inode(ino: u64, item: &InodeItem) -> Option<TreeInode> {
     let kind = match FileType::from_raw_mode(item.mode) {
         FileType::RegularFile => FileKind::Regular,
         FileType::Directory => FileKind::Directory,
         FileType::Fifo => FileKind::Fifo,
-        _ => {
-            return Err(ItemError::Unknown {
-                item: "an inode item",
-                field: "mode",
-                value: item.mode.into(),
-            });
-        }
+        _ => return None,
     };
-    Ok(TreeInode {
+    Some(TreeInode {
         ino,
         kind,
         nlink: item.nlink,

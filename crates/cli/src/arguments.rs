@@ -37,7 +37,11 @@ pub(crate) enum Command {
     /// trees side by side: subvolumes, inode items, file extent items, data extents with their
     /// checksums and resolved references. Lines that differ begin with an exclamation mark.
     ///
-    /// Exit code: 0 the trees are the same, 1 they differ, 2 wrong use or something missing.
+    /// Of a mounted subvolume or of an image (which is mounted read-only), print what its trees
+    /// say.
+    ///
+    /// Exit code: 0 the trees are the same, 1 they differ, 2 wrong use, something missing, or
+    /// damaged trees.
     Tree(TreeArguments),
     /// Print scenario files in canonical form, in place.
     ///
@@ -132,14 +136,16 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TreeArguments {
-    /// The scenario; `-` is stdin.
+    /// The scenario, `-` for stdin; or the top of a subvolume on a mounted btrfs, or an image of
+    /// one, whose trees are printed alone.
     pub(crate) file: PathBuf,
-    /// The witness beside the model, as for diff.
-    #[arg(long, default_value = "auto", value_name = "BACKEND")]
-    pub(crate) backend: WitnessName,
-    /// The kernel that the model plays; auto is the one nearest to the backend's release.
-    #[arg(long, default_value = "auto", value_name = "auto|NAME")]
-    pub(crate) profile: String,
+    /// The witness beside the model, as for diff [default: auto].
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: Option<WitnessName>,
+    /// The kernel that the model plays; auto is the one nearest to the backend's release
+    /// [default: auto].
+    #[arg(long, value_name = "auto|NAME")]
+    pub(crate) profile: Option<String>,
 }
 
 #[derive(Debug, Args)]

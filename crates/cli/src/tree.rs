@@ -1,23 +1,33 @@
 //! `xsame tree`: what a scenario leaves in the trees, of the model and of another witness side by
-//! side.
+//! side; or what the trees of a filesystem say that somebody else has made.
 
+use backend_kernel::{image, trees_at};
 use harness::transcript;
 use miette::{Report, miette};
 use scenario::text::Scenario;
-use scenario::{Answer, Backend, Op, Outcome, Trees, side_by_side};
+use scenario::{Answer, Backend, BackendError, Op, Outcome, Trees, side_by_side};
 
 use crate::arguments::TreeArguments;
 use crate::exit::Exit;
-use crate::witness;
+use crate::witness::{self, WitnessName};
 use crate::{print, run};
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
+    if arguments.file.is_dir() {
+        return alone(arguments, trees_at(&arguments.file));
+    }
+    if image::is_image(&arguments.file) {
+        let trees = image::on_image(&arguments.file, trees_at).flatten();
+        return alone(arguments, trees);
+    }
     let scenario = run::read(&arguments.file)?;
-    let (own_profile, _) = witness::profile(&arguments.profile, None)?;
-    let opened = witness::open(&arguments.backend, &own_profile, false)?;
+    let profile = arguments.profile.as_deref().unwrap_or("auto");
+    let (own_profile, _) = witness::profile(profile, None)?;
+    let backend = arguments.backend.as_ref().unwrap_or(&WitnessName::Auto);
+    let opened = witness::open(backend, &own_profile, false)?;
     let mut observed = opened.backend;
-    let (profile, remark) = witness::profile(&arguments.profile, Some(observed.as_ref()))?;
+    let (profile, remark) = witness::profile(profile, Some(observed.as_ref()))?;
     opened
         .remarks
         .iter()
@@ -46,6 +56,23 @@ pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
         0 => Exit::Fine,
         _ => Exit::Found,
     })
+}
+
+/// Prints the trees of a filesystem that nobody else is asked about.
+fn alone(arguments: &TreeArguments, trees: Result<Trees, BackendError>) -> Result<Exit, Report> {
+    if arguments.backend.is_some() || arguments.profile.is_some() {
+        return Err(miette!(
+            help = "leave --backend and --profile out, or name a scenario",
+            "{} is a filesystem, and the running kernel alone is asked about it",
+            arguments.file.display()
+        ));
+    }
+    let trees = trees.map_err(witness::report)?;
+    trees
+        .lines()
+        .into_iter()
+        .for_each(|line| print::line(line.text));
+    Ok(Exit::Fine)
 }
 
 /// Carries a scenario out and looks at the trees.

@@ -65,16 +65,16 @@ fn loops_in(folder: &Path) -> Vec<String> {
 }
 
 /// A folder for images, removed when dropped.
-struct ImageFolder(PathBuf);
+pub(crate) struct ImageFolder(pub(crate) PathBuf);
 
 impl ImageFolder {
-    fn new(title: &str) -> ImageFolder {
+    pub(crate) fn new(title: &str) -> ImageFolder {
         let path = std::env::temp_dir().join(format!("images-{title}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder");
         ImageFolder(path)
     }
 
-    fn options(&self) -> LoopbackOptions {
+    pub(crate) fn options(&self) -> LoopbackOptions {
         LoopbackOptions {
             folder: Some(self.0.clone()),
             ..LoopbackOptions::default()

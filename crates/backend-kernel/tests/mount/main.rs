@@ -5,6 +5,7 @@
 
 mod calls;
 mod cleanup;
+mod damage;
 mod directory;
 mod files;
 mod subject;
@@ -26,7 +27,14 @@ fn main() {
     let reason = backend_kernel::Mount::loopback(backend_kernel::LoopbackOptions::default())
         .err()
         .map(|error| error.to_string().replace('\n', ";"));
-    let tests = [files::TESTS, calls::TESTS, directory::TESTS, cleanup::TESTS].concat();
+    let tests = [
+        files::TESTS,
+        calls::TESTS,
+        directory::TESTS,
+        cleanup::TESTS,
+        damage::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|(name, test)| match &reason {
         None => Trial::test(name, move || {
             test();

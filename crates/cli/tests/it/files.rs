@@ -86,3 +86,17 @@ fn rules_and_mutants_are_explained() {
     );
     insta::assert_snapshot!("all_rules_and_mutants", listed);
 }
+
+#[test]
+fn a_folder_whose_trees_cannot_be_told_is_refused() {
+    let folder = tempdir().expect("a folder");
+    let ended = xsame(folder.path(), "tree /proc/self");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(
+        ended.stderr.contains("not the top of a subvolume"),
+        "{ended:?}"
+    );
+    let ended = xsame(folder.path(), "tree /proc/self --backend mount");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("leave --backend"), "{ended:?}");
+}
