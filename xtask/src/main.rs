@@ -9,6 +9,7 @@ mod ci;
 mod command;
 mod fuzz;
 mod kernels;
+mod peers;
 mod tidy;
 
 use std::process::ExitCode;
@@ -40,6 +41,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "kernels",
         "[--list] [SUITE ...]: fetch User Mode Linux kernels and list what is usable",
         kernels::run,
+    ),
+    (
+        "peers",
+        "[--sets A,B] [--tools A,B] [--runs 3] [--limit SECONDS] [--out FOLDER]: measure tools \
+         that dedupe side by side",
+        peers::run,
     ),
     (
         "tidy",

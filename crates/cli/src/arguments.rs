@@ -26,8 +26,9 @@ pub(crate) enum Command {
     Diff(DiffArguments),
     /// Make one extent-same call on real files: share LEN bytes of FILE1 with FILE2 and so on.
     ///
-    /// Exit code: 0 every destination is the same now, 1 one differs or was refused, 2 wrong use
-    /// or the call itself failed.
+    /// Exit code: 0 the call was made and every destination has its answer, whatever it is; with
+    /// --strict, 1 if one differs or was refused; 2 wrong use, or the call itself failed. With
+    /// --compat: 0 the call was made, 1 wrong use, otherwise 256 less the errno.
     Same(SameArguments),
     /// Run a scenario file and print each operation with its result.
     ///
@@ -111,15 +112,20 @@ pub(crate) struct DiffArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SameArguments {
-    /// How many bytes; sizes take k, m, g and t.
-    #[arg(value_name = "LEN", value_parser = parse_size)]
-    pub(crate) len: u64,
-    /// FILE OFFSET, the source first, then one or more destinations.
-    #[arg(value_name = "FILE OFFSET", num_args = 4.., required = true)]
-    pub(crate) places: Vec<OsString>,
+    /// LEN FILE OFFSET FILE OFFSET ...: how many bytes, the source, then one or more destinations;
+    /// sizes take k, m, g and t.
+    #[arg(value_name = "LEN FILE OFFSET", num_args = 0..)]
+    pub(crate) words: Vec<OsString>,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Exit with 1 if a destination differs or was refused.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Speak as btrfs-extent-same of duperemove does, for scripts that start it: numbers are plain
+    /// bytes, output and exit code are its.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) compat: bool,
 }
 
 #[derive(Debug, Args)]

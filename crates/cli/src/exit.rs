@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use uapi::Errno;
+
 /// What a command's exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -11,6 +13,8 @@ pub(crate) enum Exit {
     Found,
     /// 2: wrong use, something missing, or a run that proves nothing.
     Unusable,
+    /// 256 less the errno: how a program ends that returns a negated errno from `main`.
+    Negated(Errno),
 }
 
 impl Exit {
@@ -21,6 +25,8 @@ impl Exit {
             Exit::Found => ExitCode::from(1),
             Exit::Unusable if is_bisecting => ExitCode::from(125),
             Exit::Unusable => ExitCode::from(2),
+            // The low byte is all that a parent sees.
+            Exit::Negated(errno) => ExitCode::from((errno.raw() as u8).wrapping_neg()),
         }
     }
 }

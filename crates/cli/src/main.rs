@@ -17,6 +17,7 @@ mod print;
 mod progress;
 mod run;
 mod same;
+mod same_compat;
 mod signals;
 mod tree;
 mod verdict;

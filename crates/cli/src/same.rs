@@ -1,8 +1,12 @@
 //! `xsame same`: one extent-same call on real files, as the test program of the first patch
 //! series made it.
+//!
+//! A destination that differs is an answer, not a failure: scripts that start the wrapper read what
+//! it prints, and stop at an exit code that is not 0. `--strict` is for those that ask.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
@@ -14,15 +18,15 @@ use uapi::{Errno, Release};
 
 use crate::arguments::{SameArguments, parse_size};
 use crate::exit::Exit;
-use crate::print;
+use crate::{print, same_compat};
 
 /// The first release whose btrfs knows the call.
 const FIRST_RELEASE: Release = Release::new(3, 12, 0);
 
 /// A place in a file.
-struct Place<'a> {
-    path: &'a Path,
-    offset: u64,
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) offset: u64,
 }
 
 /// What became of one destination.
@@ -36,35 +40,64 @@ struct Answer {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &SameArguments) -> Result<Exit, Report> {
-    let places = places(&arguments.places)?;
-    let [source, targets @ ..] = places.as_slice() else {
-        return Err(miette!("no files given"));
+    if arguments.compat {
+        return same_compat::run(arguments);
+    }
+    let [len, places @ ..] = arguments.words.as_slice() else {
+        return Err(wrong_words("no length given"));
     };
-    let source_file = open(source.path, OpenOptions::new().read(true))?;
+    let len = parse_size(&len.to_string_lossy()).map_err(|why| miette!("the length: {why}"))?;
+    let places = places_of(places)?;
+    let [source, targets @ ..] = places.as_slice() else {
+        return Err(wrong_words("no files given"));
+    };
+    let source_file = File::open(source.path).map_err(|error| cannot_open(source.path, &error))?;
     let mut files = Vec::with_capacity(targets.len());
-    let mut request = RequestBuilder::new(source.offset, arguments.len);
     for target in targets {
-        let file = open_target(target.path)?;
-        request = request.target(i64::from(file.as_raw_fd()), target.offset);
+        let file = open_target(target.path).map_err(|error| cannot_open(target.path, &error))?;
         files.push(file);
     }
-    let mut bytes = request.build();
-    same::dedupe(&source_file, &mut bytes)
-        .map_err(|errno| refusal(errno, source.path, arguments.len))?;
-    drop(files);
+    let bytes = call(source.offset, len, &source_file, targets, &files)
+        .map_err(|errno| refusal(errno, source.path, len))?;
     let answers = answers(targets, &bytes)?;
-    print_answers(&answers, source, arguments);
+    print_answers(&answers, source, len, arguments.json);
     let is_same = answers.iter().all(|answer| answer.status == "same");
-    Ok(if is_same { Exit::Fine } else { Exit::Found })
+    Ok(match is_same || !arguments.strict {
+        true => Exit::Fine,
+        false => Exit::Found,
+    })
 }
 
-fn places(words: &[OsString]) -> Result<Vec<Place<'_>>, Report> {
+/// Makes the call; returns the bytes of its reply.
+pub(crate) fn call(
+    offset: u64,
+    len: u64,
+    source: &File,
+    targets: &[Place<'_>],
+    files: &[File],
+) -> Result<Vec<u8>, Errno> {
+    let mut request = RequestBuilder::new(offset, len);
+    for (target, file) in targets.iter().zip(files) {
+        request = request.target(i64::from(file.as_raw_fd()), target.offset);
+    }
+    let mut bytes = request.build();
+    same::dedupe(source, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn wrong_words(what: &str) -> Report {
+    miette!(help = "write LEN FILE1 OFFSET1 FILE2 OFFSET2 ...", "{what}")
+}
+
+fn places_of(words: &[OsString]) -> Result<Vec<Place<'_>>, Report> {
     let (pairs, rest) = words.as_chunks::<2>();
     if let [file] = rest {
-        return Err(miette!(
-            help = "write LEN FILE1 OFFSET1 FILE2 OFFSET2 ...",
-            "{} has no offset behind it",
-            Path::new(file).display()
+        let file = Path::new(file).display();
+        return Err(wrong_words(&format!("{file} has no offset behind it")));
+    }
+    if pairs.len() < 2 {
+        return Err(wrong_words(
+            "a source FILE OFFSET and a destination FILE OFFSET are the least",
         ));
     }
     if usize::from(u16::MAX) < pairs.len() - 1 {
@@ -83,24 +116,22 @@ fn place<'a>(file: &'a OsStr, offset: &OsStr) -> Result<Place<'a>, Report> {
     Ok(Place { path, offset })
 }
 
-fn open(path: &Path, options: &OpenOptions) -> Result<File, Report> {
-    options.open(path).map_err(|error| {
-        miette!(
-            help = "name files that exist and may be read (sources) or written (destinations)",
-            "cannot open {}: {error}",
-            path.display()
-        )
-    })
+fn cannot_open(path: &Path, error: &io::Error) -> Report {
+    miette!(
+        help = "name files that exist and may be read (sources) or written (destinations)",
+        "cannot open {}: {error}",
+        path.display()
+    )
 }
 
 /// Opens a destination for writing, or for reading if that is all that is allowed: the kernel
 /// says what it thinks of that.
-fn open_target(path: &Path) -> Result<File, Report> {
+pub(crate) fn open_target(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .open(path)
-        .or_else(|_| open(path, OpenOptions::new().read(true)))
+        .or_else(|_| File::open(path))
 }
 
 /// Returns what to say when the call as a whole was refused.
@@ -149,12 +180,12 @@ fn answers(targets: &[Place<'_>], bytes: &[u8]) -> Result<Vec<Answer>, Report> {
     Ok(answers)
 }
 
-fn print_answers(answers: &[Answer], source: &Place<'_>, arguments: &SameArguments) {
-    if arguments.json {
+fn print_answers(answers: &[Answer], source: &Place<'_>, len: u64, is_json: bool) {
+    if is_json {
         let object = serde_json::json!({
             "source": source.path.display().to_string(),
             "offset": source.offset,
-            "len": arguments.len,
+            "len": len,
             "targets": answers,
         });
         print::line(object);

@@ -1,0 +1,150 @@
+//! The tools: how they are installed and started.
+//!
+//! Each is started as its manual has it for a filesystem that can share blocks, and told to be
+//! quiet. Where one only prepares (rmlint writes a script, fclones a list) both steps count.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{cargo, find, finish, target_folder};
+
+/// What a tool was asked to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Find duplicates, change nothing.
+    Scan,
+    /// Find and dedupe.
+    Dedupe,
+}
+
+/// A tool with one way to call it.
+pub(super) struct Tool {
+    /// The word for `--tools`.
+    pub(super) id: &'static str,
+    /// What it is called in the table.
+    pub(super) name: &'static str,
+    /// What it is asked to do.
+    pub(super) task: Task,
+    /// A command for the shell; `{dir}` is the set, `{tmp}` a folder elsewhere.
+    line: &'static str,
+}
+
+/// All of them; the table has them in this order.
+pub(super) const TOOLS: &[Tool] = &[
+    scan(
+        "duperemove-scan-4k",
+        "duperemove -b 4K",
+        "duperemove -rq -b 4K {dir}",
+    ),
+    scan(
+        "duperemove-scan-128k",
+        "duperemove -b 128K",
+        "duperemove -rq -b 128K {dir}",
+    ),
+    scan("jdupes-scan", "jdupes", "jdupes -rqm {dir}"),
+    scan(
+        "rmlint-scan",
+        "rmlint",
+        "rmlint -T df -o summary:/dev/null {dir}",
+    ),
+    scan(
+        "fclones-scan",
+        "fclones group",
+        "{fclones} -q group -o {tmp}/groups {dir}",
+    ),
+    dedupe("duperemove", "duperemove", "duperemove -rdq {dir}"),
+    dedupe(
+        "duperemove-partial-128k",
+        "duperemove partial 128K",
+        "duperemove -rdq -b 128K --dedupe-options=partial {dir}",
+    ),
+    dedupe(
+        "duperemove-partial-4k",
+        "duperemove partial 4K",
+        "duperemove -rdq -b 4K --dedupe-options=partial {dir}",
+    ),
+    dedupe("jdupes", "jdupes -B", "jdupes -rqB {dir}"),
+    dedupe(
+        "rmlint",
+        "rmlint clone",
+        "rmlint -T df -o sh:{tmp}/rmlint.sh -c sh:handler=clone {dir} && sh {tmp}/rmlint.sh -dq",
+    ),
+    dedupe(
+        "fclones",
+        "fclones dedupe",
+        "{fclones} -q group -o {tmp}/groups {dir} && {fclones} -q dedupe < {tmp}/groups",
+    ),
+];
+
+const fn scan(id: &'static str, name: &'static str, line: &'static str) -> Tool {
+    Tool {
+        id,
+        name,
+        task: Task::Scan,
+        line,
+    }
+}
+
+const fn dedupe(id: &'static str, name: &'static str, line: &'static str) -> Tool {
+    Tool {
+        id,
+        name,
+        task: Task::Dedupe,
+        line,
+    }
+}
+
+impl Tool {
+    /// Returns the command.
+    pub(super) fn command(&self, dir: &Path, tmp: &Path) -> Command {
+        let line = self
+            .line
+            .replace("{fclones}", &fclones().display().to_string())
+            .replace("{dir}", &dir.display().to_string())
+            .replace("{tmp}", &tmp.display().to_string());
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).current_dir(tmp);
+        command
+    }
+
+    /// Returns the line as it stands in the docs.
+    pub(super) fn shown(&self) -> String {
+        let line = self.line.replace("{fclones}", "fclones");
+        line.replace("{dir}", "DIR").replace("{tmp}", "TMP")
+    }
+}
+
+/// Installs what is missing of the tools that are asked for, all if `wanted` is empty.
+///
+/// # Errors
+///
+/// A text with the command that failed.
+pub(super) fn install(wanted: &[String]) -> Result<(), String> {
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|tool| tool.starts_with(name));
+    let packages = ["duperemove", "jdupes", "rmlint", "time"];
+    let missing: Vec<&str> = packages
+        .into_iter()
+        .filter(|name| (*name == "time" || is_wanted(name)) && find(name).is_none())
+        .collect();
+    if !missing.is_empty() {
+        let mut command = Command::new("apt-get");
+        command.args(["install", "-y", "--no-install-recommends"]);
+        finish(command.args(missing))?;
+    }
+    if is_wanted("fclones") && !fclones().is_file() {
+        let folder = peers_folder();
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        finish(cargo(&["install", "fclones", "--root"]).arg(&folder))?;
+    }
+    Ok(())
+}
+
+fn peers_folder() -> PathBuf {
+    target_folder().join("peers")
+}
+
+fn fclones() -> PathBuf {
+    peers_folder().join("bin/fclones")
+}
