@@ -158,6 +158,15 @@ fn available_bytes(path: &Path) -> u64 {
 }
 
 fn no_room(room: u64, path: &Path) -> BackendError {
+    if !path.is_dir() {
+        return missing(
+            format!(
+                "images are to be made in {}, which is no folder",
+                path.display()
+            ),
+            "make it, or set TMPDIR to a folder with room",
+        );
+    }
     missing(
         format!(
             "an image needs {} MiB in {}, where {} MiB are free",

@@ -200,12 +200,13 @@ impl FsState {
         self.inode(id).ino == STUB_INO
     }
 
-    /// Returns whether entries of the directory may change: `inode_permission`.
+    /// Returns whether entries of the directory may change: `inode_permission`. The empty directory
+    /// of a subvolume does not ask its root.
     fn may_write_dir(&self, dir: InodeId) -> Result<(), Errno> {
         if self.inode(dir).is_immutable {
             return Err(Errno::EPERM);
         }
-        if self.is_root_readonly(dir) {
+        if self.is_root_readonly(dir) && !self.is_stub(dir) {
             return Err(Errno::EROFS);
         }
         Ok(())

@@ -53,6 +53,7 @@ impl FsState {
     /// # Errors
     /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
     pub fn create_subvol(&mut self, path: &str) -> Result<InodeId, Errno> {
+        self.not_in_stub(path, Errno::ENOTTY)?;
         let (parent, name) = self.parent_of(path)?;
         let root = self.add_root();
         let top = self.root(root).top;
@@ -72,7 +73,7 @@ impl FsState {
         is_readonly: bool,
     ) -> Result<InodeId, Errno> {
         let source_top = self.lookup(source)?;
-        self.lookup(target.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
+        self.not_in_stub(target, Errno::ENOTTY)?;
         let source_root = self.inode(source_top).root;
         if self.root(source_root).top != source_top {
             return Err(Errno::EINVAL);
@@ -162,6 +163,13 @@ impl FsState {
     }
 
     fn create(&mut self, path: &str, kind: Kind, mode: u16) -> Result<InodeId, Errno> {
+        self.not_in_stub(
+            path,
+            match kind {
+                Kind::Regular => Errno::EACCES,
+                Kind::Directory | Kind::Fifo => Errno::EPERM,
+            },
+        )?;
         let (parent, name) = self.parent_of(path)?;
         let root = self.inode(parent).root;
         let ino = self.root(root).next_ino;
@@ -189,6 +197,16 @@ impl FsState {
             return Err(Errno::EROFS);
         }
         Ok((parent, name))
+    }
+
+    /// Answers `errno` if `path` is to be created in the empty directory of a subvolume: that has
+    /// neither operations that create (`btrfs_dir_ro_inode_operations`) nor ioctls.
+    fn not_in_stub(&mut self, path: &str, errno: Errno) -> Result<(), Errno> {
+        let parent = self.lookup(path.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
+        match self.is_stub(parent) {
+            true => Err(errno),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn add_entry(&mut self, parent: InodeId, name: &str, child: InodeId) {

@@ -199,6 +199,7 @@ impl Tree {
             Kind::Regular | Kind::Fifo => return Err(Errno::ENOTDIR),
             // Its operations have no way to create: the caller's errno depends on the call.
             Kind::Stub if kind == Kind::Regular => return Err(Errno::EACCES),
+            Kind::Stub if kind == Kind::SubvolumeTop => return Err(Errno::ENOTTY),
             Kind::Stub => return Err(Errno::EPERM),
             Kind::Directory | Kind::SubvolumeTop => {}
         }
@@ -211,7 +212,7 @@ impl Tree {
         if directory.is_immutable {
             return Err(Errno::EPERM);
         }
-        if directory.is_readonly {
+        if directory.is_readonly && directory.kind != Kind::Stub {
             Err(Errno::EROFS)
         } else {
             Ok(())

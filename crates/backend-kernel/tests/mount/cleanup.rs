@@ -327,6 +327,11 @@ fn no_room() {
     mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
     finish(mount.arg(&images.0));
     let refused = Mount::loopback(images.options()).err();
+    let nowhere = LoopbackOptions {
+        folder: Some(images.0.join("nix")),
+        ..images.options()
+    };
+    let lost = Mount::loopback(nowhere).err();
     let is_empty = images.is_empty();
     finish(Command::new("umount").arg(&images.0));
 
@@ -335,6 +340,8 @@ fn no_room() {
         text.contains("an image needs") && text.contains("remedy: "),
         "{text}"
     );
+    let text = lost.expect("no folder").to_string();
+    assert!(text.contains("which is no folder"), "{text}");
     assert!(is_empty);
 }
 
