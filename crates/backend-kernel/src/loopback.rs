@@ -82,7 +82,7 @@ impl Loopback {
             .map_err(|errno| system(format!("open {}", path.display()), errno))?;
         mounting::unmount_all(self.folder.path());
         let mut verified = verify::check_device(&path)?;
-        let place = mounting::mount_device(&path, self.folder.path())?;
+        let place = mounting::mount_device(&path, self.folder.path(), self.geometry.data)?;
         drop(held);
         verified.extend(verify::scrub(open_directory(&place.first)?)?);
         Ok(verified)
@@ -111,7 +111,11 @@ impl Loopback {
         }
         self.device = Some(format!("loop{number}"));
         self.is_mounted = true;
-        mounting::mount_device(Path::new(&format!("/dev/loop{number}")), self.folder.path())?;
+        mounting::mount_device(
+            Path::new(&format!("/dev/loop{number}")),
+            self.folder.path(),
+            self.geometry.data,
+        )?;
         // From here on the mount alone holds the device.
         drop(device);
         Ok(())

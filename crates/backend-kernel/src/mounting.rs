@@ -2,14 +2,14 @@
 //!
 //! It does not know where the device comes from, nor who unmounts.
 
-use std::ffi::CStr;
+use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno as Io;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
-use scenario::BackendError;
+use scenario::{BackendError, DataMode};
 
 use crate::place::Place;
 use crate::{missing, system};
@@ -24,21 +24,34 @@ pub(crate) const NEEDS_ROOT: &str =
 const CHUNK_FILE_LEN: u64 = 16 << 20;
 
 /// So that neither device nor distribution decides. `noatime` is a flag beside them.
-const OPTIONS: &CStr = c"nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048,datacow,datasum";
+const OPTIONS: &str = "nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048";
+
+/// Returns the mount options that say so, whatever was mounted before.
+#[must_use]
+pub const fn data_options(data: DataMode) -> &'static str {
+    match data {
+        DataMode::Checked => "datacow,datasum",
+        DataMode::NoSum => "datacow,nodatasum",
+        DataMode::NoCow => "nodatacow",
+    }
+}
 
 /// Mounts the btrfs on `device` in `folder`: at `first`, at `second` once more, and at `readonly`
-/// read-only; makes these folders if they are not there. The caller unmounts, or its mount
-/// namespace vanishes with it.
+/// read-only, with `data` for new files; makes these folders if they are not there. The caller
+/// unmounts, or its mount namespace vanishes with it.
 ///
 /// # Errors
 ///
 /// [`BackendError::Missing`] without privilege or without btrfs in the kernel.
-pub fn mount_device(device: &Path, folder: &Path) -> Result<Place, BackendError> {
+pub fn mount_device(device: &Path, folder: &Path, data: DataMode) -> Result<Place, BackendError> {
     for name in POINTS {
         make_point(&folder.join(name))?;
     }
     let [first, second, readonly] = POINTS.map(|name| folder.join(name));
-    mount(device, &first, "btrfs", MountFlags::NOATIME, OPTIONS)
+    let options = CString::new(format!("{OPTIONS},{}", data_options(data)))
+        .map_err(|error| BackendError::Channel(format!("mount options: {error}")))?;
+    let options = Some(options.as_c_str());
+    mount(device, &first, "btrfs", MountFlags::NOATIME, options)
         .map_err(|errno| mount_error(&device.display().to_string(), &first, errno))?;
     bind(&first, &second)?;
     bind_readonly(&first, &readonly)?;

@@ -4,7 +4,7 @@
 //! unasked, mounts btrfs, drives a `Backend` there and answers requests until the serial line ends;
 //! then it switches the machine off. It does not know what any operation does.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +20,7 @@ use rustix::process::{Resource, Rlimit};
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, Termios};
 use scenario::text::protocol;
-use scenario::{Backend, BackendError};
+use scenario::{Backend, BackendError, DataMode};
 
 use crate::channel::{self, DOORBELL, Frame, Kind, Request};
 use crate::guard;
@@ -199,6 +199,7 @@ where
 /// Answers requests until the line ends.
 fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendError> {
     let mut sequence = 0;
+    let mut data = DataMode::default();
     while line.is_rung()? {
         let path = Path::new(CHANNEL).join(channel::request_name(sequence));
         let name = path.display().to_string();
@@ -206,7 +207,13 @@ fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendE
         let request = Request::parse(&text)
             .ok_or_else(|| BackendError::Channel(format!("{name} is not a request")))?;
         match request {
-            Request::Reset(geometry) => backend.reset(&geometry)?,
+            Request::Reset(geometry) => {
+                if geometry.data != data {
+                    remount(geometry.data)?;
+                    data = geometry.data;
+                }
+                backend.reset(&geometry)?;
+            }
             Request::Run(text) => answer(line, backend, &text)?,
             Request::Verify => {
                 let verified = backend.verify()?;
@@ -275,7 +282,7 @@ impl Line {
 }
 
 fn mount(source: &str, target: &str, kind: &str, options: &str) -> Result<(), BackendError> {
-    let options = std::ffi::CString::new(options)
+    let options = CString::new(options)
         .map_err(|error| BackendError::Channel(format!("mount options {options:?}: {error}")))?;
     rustix::mount::mount(
         source,
@@ -285,6 +292,15 @@ fn mount(source: &str, target: &str, kind: &str, options: &str) -> Result<(), Ba
         Some(options.as_c_str()),
     )
     .map_err(|errno| system("mount", &format!("{kind} on {target}"), errno.into()))
+}
+
+/// Changes what the mount options say of the data of new files.
+fn remount(data: DataMode) -> Result<(), BackendError> {
+    let options = backend_kernel::data_options(data);
+    let changed = CString::new(options)
+        .map_err(|_| rustix::io::Errno::INVAL)
+        .and_then(|options| rustix::mount::mount_remount(FIRST, MountFlags::NOATIME, &options));
+    changed.map_err(|errno| system("mount with", options, errno.into()))
 }
 
 /// Mounts the filesystem of [`FIRST`] at `target` too.

@@ -32,10 +32,7 @@ impl Request {
     pub(crate) fn print(&self) -> String {
         match self {
             Request::Reset(geometry) => {
-                format!(
-                    "reset {} {}\n",
-                    geometry.device_bytes, geometry.sector_bytes
-                )
+                format!("reset {geometry}\n")
             }
             Request::Verify => "verify\n".to_owned(),
             Request::Run(exchanges) => format!("run\n{exchanges}"),
@@ -45,14 +42,10 @@ impl Request {
     /// Returns the request that a text is, or `None`.
     pub(crate) fn parse(text: &str) -> Option<Request> {
         let (head, rest) = text.split_once('\n')?;
-        let mut words = head.split(' ');
-        match words.next()? {
-            "reset" => Some(Request::Reset(Geometry {
-                device_bytes: words.next()?.parse().ok()?,
-                sector_bytes: words.next()?.parse().ok()?,
-            })),
-            "verify" => Some(Request::Verify),
-            "run" => Some(Request::Run(rest.to_owned())),
+        match head.split_once(' ').unwrap_or((head, "")) {
+            ("reset", geometry) => Some(Request::Reset(geometry.parse().ok()?)),
+            ("verify", "") => Some(Request::Verify),
+            ("run", "") => Some(Request::Run(rest.to_owned())),
             _ => None,
         }
     }
@@ -163,6 +156,8 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
+    use scenario::DataMode;
+
     use super::*;
 
     fn frame(kind: Kind, payload: &str) -> Frame {
@@ -203,6 +198,10 @@ mod tests {
     fn requests_round_trip_and_other_text_is_none() {
         let requests = [
             Request::Reset(Geometry::default()),
+            Request::Reset(Geometry {
+                data: DataMode::NoCow,
+                ..Geometry::default()
+            }),
             Request::Run("file A\n  observe A\n".to_owned()),
         ];
         for request in requests {

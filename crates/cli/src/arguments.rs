@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use scenario::DataMode;
 use scenario::text::Size;
 
 use crate::witness::WitnessName;
@@ -93,6 +94,9 @@ pub(crate) struct DiffArguments {
         hide_default_value = true
     )]
     pub(crate) deep_every: u64,
+    /// How new files hold their data, a mount option: checked, nodatasum, nodatacow.
+    #[arg(long, value_name = "MODE", default_value = "checked", value_parser = parse_data)]
+    pub(crate) data: DataMode,
     /// How long to run: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,
@@ -218,6 +222,13 @@ impl Arguments {
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     Size::parse(text).ok_or_else(|| {
         format!("{text:?} is no size: write bytes as 4096, 0x1000, 4k, 16m, 1g or 1t")
+    })
+}
+
+fn parse_data(text: &str) -> Result<DataMode, String> {
+    DataMode::by_name(text).ok_or_else(|| {
+        let names = DataMode::ALL.map(DataMode::name).join(", ");
+        format!("{text:?} is none of {names}")
     })
 }
 

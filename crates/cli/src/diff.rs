@@ -6,7 +6,7 @@ use harness::report::Heading;
 use harness::{Options, RunReport, Shares, Witnesses};
 use miette::Report;
 use rules::Profile;
-use scenario::{Backend, Capabilities, Op};
+use scenario::{Backend, Capabilities, DataMode, Geometry, Op};
 use strategies::{Swarm, SwarmOptions};
 
 use crate::arguments::DiffArguments;
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
 
     let options = options(arguments);
     let capabilities = (pair.expected.capabilities(), pair.observed.capabilities());
-    let mut source = Source::new(seed, capabilities);
+    let mut source = Source::new(seed, capabilities, arguments.data);
     let bar = Bar::new(options.steps, arguments.time);
     let witnesses = Witnesses {
         expected: pair.expected.as_mut(),
@@ -53,10 +53,15 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
         expected: &expected,
         observed: &observed,
     };
-    let shown = report
-        .divergence
-        .as_ref()
-        .map(|divergence| verdict::divergence(&mut pair, divergence, heading, &arguments.out));
+    let shown = report.divergence.as_ref().map(|divergence| {
+        verdict::divergence(
+            &mut pair,
+            divergence,
+            &options.geometry,
+            heading,
+            &arguments.out,
+        )
+    });
     let lacking = lacking(&report, &capabilities.0);
     let gaps = Gaps {
         missing_kinds: report.tally.missing_kinds(),
@@ -121,6 +126,10 @@ fn options(arguments: &DiffArguments) -> Options {
         steps,
         time: arguments.time,
         deep_every: arguments.deep_every,
+        geometry: Geometry {
+            data: arguments.data,
+            ..Geometry::default()
+        },
         ..Options::default()
     }
 }
@@ -144,8 +153,11 @@ struct Source {
 }
 
 impl Source {
-    fn new(seed: u64, (one, two): (Capabilities, Capabilities)) -> Source {
-        let options = SwarmOptions::for_both(one, two);
+    fn new(seed: u64, (one, two): (Capabilities, Capabilities), data: DataMode) -> Source {
+        let options = SwarmOptions {
+            data,
+            ..SwarmOptions::for_both(one, two)
+        };
         let swarm = Swarm::new(seed, options);
         Source {
             seed,

@@ -89,10 +89,10 @@ impl Gaps {
 pub(crate) fn divergence(
     pair: &mut Pair,
     divergence: &Divergence,
+    geometry: &Geometry,
     heading: Heading<'_>,
     out: &Path,
 ) -> Shown {
-    let geometry = Geometry::default();
     let Pair {
         expected, observed, ..
     } = pair;
@@ -106,14 +106,14 @@ pub(crate) fn divergence(
         time: SHRINK_TIME,
         ..Limits::default()
     };
-    let shrunk = shrink::shrink(expected, observed, &geometry, divergence, limits);
+    let shrunk = shrink::shrink(expected, observed, geometry, divergence, limits);
     let small = &shrunk.divergence;
     let nr_ops = small.ops.len();
     eprintln!("{nr_ops} operations left after {} tries", shrunk.tries);
     if let Some(error) = &shrunk.stopped_by {
         eprintln!("shrinking ended early: {error}");
     }
-    let scenario = report::scenario(expected, observed, &geometry, small, heading);
+    let scenario = report::scenario(expected, observed, geometry, small, heading);
     let scenario = scenario.unwrap_or_else(|error| {
         eprintln!("the scenario has no answers in it: {error}");
         Scenario::of_ops(geometry.clone(), small.ops.iter().cloned())

@@ -52,7 +52,7 @@ pub use item::{ExtentSlice, FileExtent, SliceKind};
 pub use links::Renamed;
 pub use references::DataRef;
 pub use roots::RootId;
-pub use state::FsState;
+pub use state::{FsState, MountOptions};
 pub use trees::ResolvedRef;
 
 /// Bytes of a block (the sector size of the filesystem).

@@ -20,15 +20,21 @@ impl FsState {
         Ok(at)
     }
 
-    /// Creates an empty regular file of mode 0644, with `FS_NOCOW_FL` if `is_nocow`.
+    /// Creates an empty regular file of mode 0644, with `FS_NOCOW_FL` if `is_nocow`. Mount options
+    /// mark regular files only (`btrfs_create_new_inode`).
     ///
     /// # Errors
     /// `EEXIST`, `ENOENT`, `ENOTDIR`, `EROFS`.
     pub fn create_file(&mut self, path: &str, is_nocow: bool) -> Result<InodeId, Errno> {
         let id = self.create(path, Kind::Regular, 0o644)?;
+        let options = self.mount_options;
         let inode = self.inode_mut(id);
-        inode.is_nodatacow = is_nocow;
-        inode.is_nodatasum = is_nocow;
+        inode.is_nodatacow |= options.is_nodatacow;
+        inode.is_nodatasum = inode.is_nodatacow || options.is_nodatasum;
+        if is_nocow {
+            inode.is_nodatacow = true;
+            inode.is_nodatasum = true;
+        }
         Ok(id)
     }
 
@@ -107,16 +113,19 @@ impl FsState {
             return Err(Errno::EROFS);
         }
         let inode = self.inode_mut(id);
+        let mut is_nocow = inode.is_nodatacow;
         match attribute {
             AttributeKind::Immutable => inode.is_immutable = is_set,
             AttributeKind::Append => inode.is_append = is_set,
-            // On a file that has data the flag is silently left as it is.
-            AttributeKind::Nocow if inode.kind != Kind::Regular => inode.is_nodatacow = is_set,
-            AttributeKind::Nocow if inode.size == 0 => {
-                inode.is_nodatacow = is_set;
-                inode.is_nodatasum = is_set;
-            }
-            AttributeKind::Nocow => {}
+            AttributeKind::Nocow => is_nocow = is_set,
+        }
+        // The call carries all flags, so this happens whichever of them changes: an empty file of a
+        // filesystem mounted nodatasum has checksums after any of them.
+        if inode.kind != Kind::Regular {
+            inode.is_nodatacow = is_nocow;
+        } else if inode.size == 0 {
+            inode.is_nodatacow = is_nocow;
+            inode.is_nodatasum = is_nocow;
         }
         self.touch_ctime(id);
         Ok(())
@@ -175,7 +184,9 @@ impl FsState {
         let ino = self.root(root).next_ino;
         self.root_mut(root).next_ino += 1;
         let stamp = self.stamp();
-        let id = self.add_inode(Inode::new(root, ino, kind, mode, stamp));
+        let mut inode = Inode::new(root, ino, kind, mode, stamp);
+        inode.is_nodatacow = self.inode(parent).is_nodatacow;
+        let id = self.add_inode(inode);
         self.add_entry(parent, name, id);
         Ok(id)
     }

@@ -11,10 +11,20 @@ use crate::roots::Root;
 use crate::tree_item::{Key, TreeItem};
 use crate::{Behaviour, ExtentId, ExtentSlice, Inode, InodeId, InodeStat, RootId, SliceKind};
 
+/// What the mount options say of the data of new regular files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountOptions {
+    /// `BTRFS_MOUNT_NODATASUM`: they have no checksums.
+    pub is_nodatasum: bool,
+    /// `BTRFS_MOUNT_NODATACOW`: they are overwritten in place, and have no checksums either.
+    pub is_nodatacow: bool,
+}
+
 /// A btrfs filesystem.
 #[derive(Clone, Debug)]
 pub struct FsState {
     pub(crate) behaviour: Behaviour,
+    pub(crate) mount_options: MountOptions,
     /// By number; `None` for those that were deleted.
     pub(crate) roots: Vec<Option<Root>>,
     pub(crate) families: Families,
@@ -40,10 +50,16 @@ pub struct FsState {
 }
 
 impl FsState {
-    /// Returns a filesystem of one empty root.
+    /// Returns a filesystem of one empty root, mounted with the options that are the default.
     pub fn new(behaviour: Behaviour) -> FsState {
+        FsState::mounted(behaviour, MountOptions::default())
+    }
+
+    /// Returns a filesystem of one empty root, mounted with these options.
+    pub fn mounted(behaviour: Behaviour, mount_options: MountOptions) -> FsState {
         let mut fs = FsState {
             behaviour,
+            mount_options,
             roots: Vec::new(),
             families: Families::default(),
             nodes: Nodes::default(),

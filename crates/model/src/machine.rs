@@ -1,6 +1,6 @@
 //! What calls share: the filesystem, the descriptor table, the locks, the profile.
 
-use fs_state::{FsState, InodeId};
+use fs_state::{FsState, InodeId, MountOptions};
 use rules::{Profile, Step};
 use scenario::fd::Access;
 use scenario::op::Caller;
@@ -35,7 +35,13 @@ impl Machine {
     /// Returns a kernel of this profile with an empty filesystem.
     #[must_use]
     pub fn new(profile: Profile) -> Machine {
-        let fs = FsState::new(profile.behaviour);
+        Machine::mounted(profile, MountOptions::default())
+    }
+
+    /// Returns a kernel of this profile that has mounted an empty filesystem with these options.
+    #[must_use]
+    pub fn mounted(profile: Profile, options: MountOptions) -> Machine {
+        let fs = FsState::mounted(profile.behaviour, options);
         Machine::with_state(profile, fs)
     }
 

@@ -12,10 +12,11 @@ mod trees;
 
 use std::time::Duration;
 
+use fs_state::MountOptions;
 use rules::Profile;
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, Geometry, Observation, Op, Outcome, Probe,
-    Verified,
+    Answer, Backend, BackendError, Capabilities, DataMode, Geometry, Observation, Op, Outcome,
+    Probe, Verified,
 };
 
 use crate::machine::Machine;
@@ -39,8 +40,12 @@ impl Sequential {
     /// Returns a machine of this profile with an empty filesystem.
     #[must_use]
     pub fn new(profile: Profile) -> Sequential {
+        Sequential::over(Machine::new(profile))
+    }
+
+    fn over(machine: Machine) -> Sequential {
         Sequential {
-            machine: Machine::new(profile),
+            machine,
             descriptors: Descriptors::default(),
             stamps: Stamps::default(),
             last_words: None,
@@ -79,8 +84,13 @@ impl Backend for Sequential {
     }
 
     /// Starts a run on an empty filesystem; the model's device is never full.
-    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
-        *self = Sequential::new(self.machine.profile().clone());
+    fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
+        let options = MountOptions {
+            is_nodatasum: geometry.data != DataMode::Checked,
+            is_nodatacow: geometry.data == DataMode::NoCow,
+        };
+        let profile = self.machine.profile().clone();
+        *self = Sequential::over(Machine::mounted(profile, options));
         Ok(())
     }
 

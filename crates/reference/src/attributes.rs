@@ -28,12 +28,19 @@ pub(crate) fn chattr(
         if inode.is_readonly {
             return Err(Errno::EROFS);
         }
+        let mut is_nocow = inode.is_nocow;
         match attribute {
-            // With data there the flag would lie about it: the kernel leaves it and succeeds.
-            Attribute::Nocow if inode.kind == Kind::Regular && 0 < inode.size() => {}
-            Attribute::Nocow => inode.is_nocow = is_set,
+            Attribute::Nocow => is_nocow = is_set,
             Attribute::Immutable => inode.is_immutable = is_set,
             Attribute::Append => inode.is_append = is_set,
+        }
+        // With data there the flag would lie about it: the kernel leaves it and succeeds. Without,
+        // every call that sets attributes sets checksums by this one.
+        if inode.kind != Kind::Regular {
+            inode.is_nocow = is_nocow;
+        } else if inode.size() == 0 {
+            inode.is_nocow = is_nocow;
+            inode.is_unchecked = is_nocow;
         }
         inode.stamps.ctime = now;
         Ok(())

@@ -55,7 +55,7 @@ pub struct FileView<'a> {
     pub mode: u16,
     /// Owner and group.
     pub uid: u32,
-    /// Whether its data has no checksums (`chattr +C`).
+    /// Whether its data has no checksums (`chattr +C`, or a mount option).
     pub is_nocow: bool,
     /// `chattr +i`.
     pub is_immutable: bool,
@@ -75,6 +75,8 @@ pub(crate) struct Inode {
     pub(crate) mode: u16,
     pub(crate) uid: u32,
     pub(crate) is_nocow: bool,
+    /// Whether its data has no checksums; always so of regular files that are `is_nocow`.
+    pub(crate) is_unchecked: bool,
     pub(crate) is_immutable: bool,
     pub(crate) is_append: bool,
     /// Whether the subvolume that it belongs to is read-only.
@@ -100,6 +102,7 @@ impl Inode {
             mode,
             uid: 0,
             is_nocow: false,
+            is_unchecked: false,
             is_immutable: false,
             is_append: false,
             is_readonly: false,
@@ -135,7 +138,7 @@ impl Inode {
             content: &self.content,
             mode: self.mode,
             uid: self.uid,
-            is_nocow: self.is_nocow,
+            is_nocow: self.is_nocow || self.is_unchecked,
             is_immutable: self.is_immutable,
             is_append: self.is_append,
             is_readonly: self.is_readonly,

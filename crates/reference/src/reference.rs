@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, Geometry, Name, Observation, Op, Outcome, Probe,
-    Stat,
+    Answer, Backend, BackendError, Capabilities, DataMode, Geometry, Name, Observation, Op,
+    Outcome, Probe, Stat,
 };
 use uapi::Errno;
 
@@ -32,8 +32,14 @@ impl Reference {
     /// Returns an empty filesystem.
     #[must_use]
     pub fn new() -> Reference {
+        Reference::mounted(DataMode::default())
+    }
+
+    /// Returns an empty filesystem whose mount options say this of new files.
+    #[must_use]
+    pub fn mounted(data: DataMode) -> Reference {
         Reference {
-            tree: Tree::new(),
+            tree: Tree::new(data),
             seen: FxHashMap::default(),
             now: 0,
         }
@@ -52,7 +58,9 @@ impl Reference {
         match op {
             Op::File { name, is_nocow } => match tree.create(name, Kind::Regular, now) {
                 Ok(idx) => {
-                    tree.inode_mut(idx).is_nocow |= is_nocow;
+                    let inode = tree.inode_mut(idx);
+                    inode.is_nocow |= is_nocow;
+                    inode.is_unchecked |= is_nocow;
                     descriptor::adopt(tree, name, idx);
                     Outcome::Done
                 }
@@ -196,8 +204,8 @@ impl Backend for Reference {
         }
     }
 
-    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
-        *self = Reference::new();
+    fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
+        *self = Reference::mounted(geometry.data);
         Ok(())
     }
 

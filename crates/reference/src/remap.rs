@@ -287,7 +287,7 @@ impl Ranges {
         if remap == Remap::Clone && target.is_readonly {
             return Err(Errno::EROFS);
         }
-        if source.is_nocow != target.is_nocow {
+        if source.is_unchecked != target.is_unchecked {
             return Err(Errno::EINVAL);
         }
         if target.is_immutable {

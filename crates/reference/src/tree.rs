@@ -3,7 +3,7 @@
 //! It does not know descriptors, nor what is in a file.
 
 use rustc_hash::FxHashMap;
-use scenario::{Name, Outcome};
+use scenario::{DataMode, Name, Outcome};
 use uapi::Errno;
 
 use crate::inode::{Inode, InodeIdx, Kind};
@@ -17,6 +17,8 @@ pub(crate) struct Tree {
     pub(crate) open: FxHashMap<Name, OpenName>,
     /// Slots of `inodes` that are free.
     pub(crate) free: Vec<InodeIdx>,
+    /// What the mount options say of new files.
+    pub(crate) data: DataMode,
 }
 
 /// The descriptors on a name.
@@ -36,12 +38,13 @@ const FILE_MODE: u16 = 0o644;
 
 impl Tree {
     /// Returns an empty filesystem: the top and nothing else.
-    pub(crate) fn new() -> Tree {
+    pub(crate) fn new(data: DataMode) -> Tree {
         let mut tree = Tree {
             inodes: Vec::new(),
             names: FxHashMap::default(),
             open: FxHashMap::default(),
             free: Vec::new(),
+            data,
         };
         tree.insert(
             Name::top(),
@@ -85,6 +88,10 @@ impl Tree {
             Kind::Regular | Kind::Directory => self.inodes[parent].is_nocow,
             Kind::SubvolumeTop | Kind::Stub | Kind::Fifo => false,
         };
+        if kind == Kind::Regular {
+            inode.is_nocow |= self.data == DataMode::NoCow;
+            inode.is_unchecked = inode.is_nocow || self.data == DataMode::NoSum;
+        }
         self.touch_directory(parent, now);
         Ok(self.insert(name.clone(), inode))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uapi::Release;
 
-use crate::{Answer, Observation, Op, Probe};
+use crate::{Answer, Geometry, Observation, Op, Probe};
 
 /// One filesystem that can be asked to do things and be looked at.
 ///
@@ -85,25 +85,6 @@ pub struct Reply {
     pub answer: Answer,
     /// What was seen, one for each probe.
     pub observations: Vec<Observation>,
-}
-
-/// The shape of the filesystem of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    /// Size of the device in bytes. The images are sparse; on a small device the kernel runs
-    /// delayed references and allocates chunks when it likes, which can be seen.
-    pub device_bytes: u64,
-    /// Sector size in bytes; the only one so far is 4096.
-    pub sector_bytes: u32,
-}
-
-impl Default for Geometry {
-    fn default() -> Geometry {
-        Geometry {
-            device_bytes: 64 << 30,
-            sector_bytes: 4096,
-        }
-    }
 }
 
 /// What a backend can do. The harness asks this and never the backend's name.

@@ -9,6 +9,7 @@
 
 pub mod backend;
 pub mod fd;
+pub mod geometry;
 mod kind;
 pub mod name;
 pub mod observation;
@@ -17,8 +18,9 @@ pub mod outcome;
 pub mod text;
 pub mod trees;
 
-pub use backend::{Backend, BackendError, Capabilities, Exchange, Geometry, Reply, Verified};
+pub use backend::{Backend, BackendError, Capabilities, Exchange, Reply, Verified};
 pub use fd::{Access, Fd, Mount, Target};
+pub use geometry::{DataMode, Geometry};
 pub use name::Name;
 pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage, map_shape};
 pub use op::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, Op};

@@ -7,7 +7,7 @@ mod names;
 
 use reference::{FileView, Kind, Reference};
 use rustc_hash::FxHashMap;
-use scenario::{CloneCall, DedupeCall, Name, Op, Outcome};
+use scenario::{CloneCall, DataMode, DedupeCall, Name, Op, Outcome};
 use uapi::dedupe;
 
 use crate::blocks::{self, Allocator, BLOCK_LEN, BlockMap, Place};
@@ -48,9 +48,9 @@ pub(crate) struct Shadow {
 }
 
 impl Shadow {
-    pub(crate) fn new() -> Shadow {
+    pub(crate) fn new(data: DataMode) -> Shadow {
         Shadow {
-            reference: Reference::new(),
+            reference: Reference::mounted(data),
             files: Vec::new(),
             idx_of: FxHashMap::default(),
             held: Vec::new(),

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use scenario::{Capabilities, Name, Op};
+use scenario::{Capabilities, DataMode, Name, Op};
 
 use crate::counts::Counts;
 use crate::dice::Dice;
@@ -26,6 +26,8 @@ pub struct SwarmOptions {
     pub has_fine_times: bool,
     /// No file is made larger than this, bytes.
     pub max_file_bytes: u64,
+    /// What the mount options say of new files.
+    pub data: DataMode,
 }
 
 impl Default for SwarmOptions {
@@ -35,6 +37,7 @@ impl Default for SwarmOptions {
             has_mounts: true,
             has_fine_times: true,
             max_file_bytes: 64 << 20,
+            data: DataMode::default(),
         }
     }
 }
@@ -125,7 +128,7 @@ impl Swarm {
             dice,
             options,
             weights,
-            shadow: Shadow::new(),
+            shadow: Shadow::new(options.data),
             plan: VecDeque::new(),
             hot: VecDeque::new(),
             places: Vec::new(),

@@ -8,7 +8,8 @@ use std::process::Command;
 use backend_kernel::Mount;
 use data::Content;
 use scenario::{
-    Access, Attribute, Backend, CallEnd, DedupeCall, Fd, Geometry, Observation, Op, Outcome, Probe,
+    Access, Attribute, Backend, CallEnd, DataMode, DedupeCall, Fd, Geometry, Observation, Op,
+    Outcome, Probe,
 };
 use uapi::Errno;
 
@@ -27,6 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_directory_is_used_without_privilege_and_left_as_it_was",
         used_without_privilege,
+    ),
+    (
+        "a_mount_option_that_a_directory_is_asked_for_is_refused_by_its_name",
+        a_mount_option_is_refused_by_its_name,
     ),
     (
         "what_a_dead_process_left_in_a_directory_is_removed",
@@ -214,6 +219,17 @@ pub(crate) fn without_privilege(path: &Path) {
         }),
         Outcome::Failed(Errno::EISDIR)
     );
+}
+
+fn a_mount_option_is_refused_by_its_name() {
+    let filesystem = UserFilesystem::new("options");
+    let mut subject = subject(&filesystem.top());
+    let geometry = Geometry {
+        data: DataMode::NoCow,
+        ..Geometry::default()
+    };
+    let error = subject.0.reset(&geometry).expect_err("it is not ours");
+    assert!(error.to_string().contains("data=nodatacow"), "{error}");
 }
 
 fn leftovers_are_removed() {

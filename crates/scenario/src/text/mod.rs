@@ -9,6 +9,7 @@ mod cursor;
 mod error;
 mod expect;
 mod fd;
+mod geometry;
 mod labels;
 mod observe;
 mod op_parse;

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 use super::cursor::Cursor;
 use super::error::{Found, ParseError};
+use super::geometry::parse_geometry;
 use super::op_parse::{self, Budget};
-use super::size::Size;
 use super::{ELEMENTS_IN_TEXT_MAX, LINE_LEN_MAX, LINES_MAX};
 use crate::{Geometry, Op};
 
@@ -129,21 +129,6 @@ impl fmt::Display for ResultBlock {
     }
 }
 
-impl fmt::Display for Geometry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Geometry {
-            device_bytes,
-            sector_bytes,
-        } = self;
-        let sector_bytes = Size(u64::from(*sector_bytes));
-        write!(
-            f,
-            "mkfs size={} sectorsize={sector_bytes}",
-            Size(*device_bytes)
-        )
-    }
-}
-
 fn print_comments(f: &mut fmt::Formatter<'_>, comments: &[String]) -> fmt::Result {
     for comment in comments.iter().flat_map(|comment| comment.split('\n')) {
         let comment = comment.trim();
@@ -155,28 +140,6 @@ fn print_comments(f: &mut fmt::Formatter<'_>, comments: &[String]) -> fmt::Resul
         writeln!(f, "{mark}{comment}")?;
     }
     Ok(())
-}
-
-/// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
-pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
-    const KEYS: &str = "size=SIZE or sectorsize=SIZE";
-    let mut geometry = Geometry::default();
-    cursor.literal("mkfs", "mkfs")?;
-    while let Some(word) = cursor.next() {
-        let (key, value) = word.text.split_once('=').unwrap_or((word.text, ""));
-        match key {
-            "size" => {
-                geometry.device_bytes =
-                    Size::parse(value).ok_or_else(|| cursor.wrong(word, "size=SIZE"))?;
-            }
-            "sectorsize" => {
-                geometry.sector_bytes = op_parse::parse_number(value)
-                    .ok_or_else(|| cursor.wrong(word, "sectorsize=SIZE"))?;
-            }
-            _ => return Err(cursor.wrong(word, KEYS)),
-        }
-    }
-    Ok(geometry)
 }
 
 /// Checks a line's length.
@@ -310,13 +273,5 @@ impl Parser {
             lines: vec![result.to_owned()],
         });
         Ok(())
-    }
-}
-
-impl FromStr for Geometry {
-    type Err = ParseError;
-
-    fn from_str(line: &str) -> Result<Geometry, ParseError> {
-        parse_geometry(&mut Cursor::new(1, line))
     }
 }

@@ -10,10 +10,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use scenario::{
-    Access, Answer, Attribute, CallEnd, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget,
-    Effect, ElementAnswer, Exchange, Fd, FileKind, Geometry, Line, MapFlags, MapRun, Mount, Name,
-    Observation, Op, Outcome, Probe, Reply, ResultBlock, Scenario, Stat, Storage, Target,
-    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees,
+    Access, Answer, Attribute, CallEnd, CallMemory, Caller, CloneCall, DataMode, DedupeCall,
+    DedupeTarget, Effect, ElementAnswer, Exchange, Fd, FileKind, Geometry, Line, MapFlags, MapRun,
+    Mount, Name, Observation, Op, Outcome, Probe, Reply, ResultBlock, Scenario, Stat, Storage,
+    Target, TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees,
 };
 use uapi::Errno;
 
@@ -230,10 +230,13 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         op,
         results,
     });
-    let geometry = (number(), any::<u32>()).prop_map(|(device_bytes, sector_bytes)| Geometry {
-        device_bytes,
-        sector_bytes,
-    });
+    let modes = proptest::sample::select(&DataMode::ALL[..]);
+    let geometry =
+        (number(), any::<u32>(), modes).prop_map(|(device_bytes, sector_bytes, data)| Geometry {
+            device_bytes,
+            sector_bytes,
+            data,
+        });
     (comments(), geometry, vec(line, 0..6), comments()).prop_map(
         |(comments, geometry, lines, end_comments)| Scenario {
             comments,

@@ -128,3 +128,16 @@ fn the_first_block_that_applies_to_a_profile_is_expected() {
     );
     assert_eq!(scenario.lines[1].expected_for("v4"), None);
 }
+
+#[test]
+fn how_data_is_held_is_said_only_where_it_is_not_the_default() {
+    let printed = |text: &str| Scenario::parse(text).map(|scenario| scenario.geometry.to_string());
+    let usual = "mkfs size=64g sectorsize=4k";
+    assert_eq!(printed("mkfs data=checked\n").as_deref(), Ok(usual));
+    for mode in ["nodatasum", "nodatacow"] {
+        let line = format!("{usual} data={mode}");
+        assert_eq!(printed(&line), Ok(line.clone()));
+    }
+    let error = printed("mkfs data=cow\n").expect_err("there is no such mode");
+    assert!(error.to_string().contains("data=nodatasum"), "{error}");
+}

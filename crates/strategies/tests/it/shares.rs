@@ -112,6 +112,7 @@ fn runs_without_root_and_with_small_files_are_useful_too() {
         has_mounts: false,
         has_fine_times: false,
         max_file_bytes: 128 << 10,
+        ..SwarmOptions::default()
     };
     assert_worth_its_time(run(1, options, NR_OPS));
 }

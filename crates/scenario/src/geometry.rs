@@ -1,0 +1,58 @@
+//! How the filesystem of a run is made and mounted: [`Geometry`].
+//!
+//! It does not know who makes it, nor what follows from it.
+
+/// The shape of the filesystem of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Size of the device in bytes. The images are sparse; on a small device the kernel runs
+    /// delayed references and allocates chunks when it likes, which can be seen.
+    pub device_bytes: u64,
+    /// Sector size in bytes; the only one so far is 4096.
+    pub sector_bytes: u32,
+    /// How new files hold their data.
+    pub data: DataMode,
+}
+
+impl Default for Geometry {
+    fn default() -> Geometry {
+        Geometry {
+            device_bytes: 64 << 30,
+            sector_bytes: 4096,
+            data: DataMode::default(),
+        }
+    }
+}
+
+/// What the mount options say of the data of new files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DataMode {
+    /// `datacow,datasum`: copied on write, with checksums.
+    #[default]
+    Checked,
+    /// `nodatasum`: copied on write, without checksums.
+    NoSum,
+    /// `nodatacow`: overwritten in place where possible, without checksums.
+    NoCow,
+}
+
+impl DataMode {
+    /// All of them.
+    pub const ALL: [DataMode; 3] = [DataMode::Checked, DataMode::NoSum, DataMode::NoCow];
+
+    /// Returns the word for it in texts: `checked` or the mount option.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            DataMode::Checked => "checked",
+            DataMode::NoSum => "nodatasum",
+            DataMode::NoCow => "nodatacow",
+        }
+    }
+
+    /// Returns the mode of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<DataMode> {
+        DataMode::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}

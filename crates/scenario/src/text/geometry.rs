@@ -1,0 +1,67 @@
+//! The line `mkfs size=64g sectorsize=4k` of a scenario.
+//!
+//! It does not know what a key means to a filesystem.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::cursor::Cursor;
+use super::op_parse;
+use super::{ParseError, Size};
+use crate::{DataMode, Geometry};
+
+impl fmt::Display for Geometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Geometry {
+            device_bytes,
+            sector_bytes,
+            data,
+        } = self;
+        let sector_bytes = Size(u64::from(*sector_bytes));
+        write!(
+            f,
+            "mkfs size={} sectorsize={sector_bytes}",
+            Size(*device_bytes)
+        )?;
+        // What is not usual is said, so that the usual line stays short.
+        if *data != DataMode::default() {
+            write!(f, " data={}", data.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Geometry {
+    type Err = ParseError;
+
+    fn from_str(line: &str) -> Result<Geometry, ParseError> {
+        parse_geometry(&mut Cursor::new(1, line))
+    }
+}
+
+/// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
+pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
+    const KEYS: &str = "size=SIZE, sectorsize=SIZE or data=MODE";
+    let mut geometry = Geometry::default();
+    cursor.literal("mkfs", "mkfs")?;
+    while let Some(word) = cursor.next() {
+        let (key, value) = word.text.split_once('=').unwrap_or((word.text, ""));
+        match key {
+            "size" => {
+                geometry.device_bytes =
+                    Size::parse(value).ok_or_else(|| cursor.wrong(word, "size=SIZE"))?;
+            }
+            "sectorsize" => {
+                geometry.sector_bytes = op_parse::parse_number(value)
+                    .ok_or_else(|| cursor.wrong(word, "sectorsize=SIZE"))?;
+            }
+            "data" => {
+                geometry.data = DataMode::by_name(value).ok_or_else(|| {
+                    cursor.wrong(word, "data=checked, data=nodatasum or data=nodatacow")
+                })?;
+            }
+            _ => return Err(cursor.wrong(word, KEYS)),
+        }
+    }
+    Ok(geometry)
+}
