@@ -52,7 +52,7 @@ use uapi::Errno;
 
 pub use leftovers::{cleanup_all, remove_leftovers};
 pub use mount::{LoopbackOptions, Mount};
-pub use mounting::{data_options, mount_device};
+pub use mounting::{mount_device, mount_options};
 pub use place::Place;
 pub use session::Session;
 pub use trees::trees_at;

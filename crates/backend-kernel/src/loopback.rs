@@ -82,7 +82,7 @@ impl Loopback {
             .map_err(|errno| system(format!("open {}", path.display()), errno))?;
         mounting::unmount_all(self.folder.path());
         let mut verified = verify::check_device(&path)?;
-        let place = mounting::mount_device(&path, self.folder.path(), self.geometry.data)?;
+        let place = mounting::mount_device(&path, self.folder.path(), &self.geometry)?;
         drop(held);
         verified.extend(verify::scrub(open_directory(&place.first)?)?);
         Ok(verified)
@@ -114,7 +114,7 @@ impl Loopback {
         mounting::mount_device(
             Path::new(&format!("/dev/loop{number}")),
             self.folder.path(),
-            self.geometry.data,
+            &self.geometry,
         )?;
         // From here on the mount alone holds the device.
         drop(device);

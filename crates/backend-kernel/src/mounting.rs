@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno as Io;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
-use scenario::{BackendError, DataMode};
+use scenario::{BackendError, DataMode, Geometry};
 
 use crate::place::Place;
 use crate::{missing, system};
@@ -26,29 +26,34 @@ const CHUNK_FILE_LEN: u64 = 16 << 20;
 /// So that neither device nor distribution decides. `noatime` is a flag beside them.
 const OPTIONS: &str = "nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048";
 
-/// Returns the mount options that say so, whatever was mounted before.
+/// Returns the options with which a filesystem of this geometry is mounted, `noatime` left out.
 #[must_use]
-pub const fn data_options(data: DataMode) -> &'static str {
-    match data {
+pub fn mount_options(geometry: &Geometry) -> String {
+    let data = match geometry.data {
         DataMode::Checked => "datacow,datasum",
         DataMode::NoSum => "datacow,nodatasum",
         DataMode::NoCow => "nodatacow",
-    }
+    };
+    format!("{OPTIONS},{data}")
 }
 
 /// Mounts the btrfs on `device` in `folder`: at `first`, at `second` once more, and at `readonly`
-/// read-only, with `data` for new files; makes these folders if they are not there. The caller
-/// unmounts, or its mount namespace vanishes with it.
+/// read-only, with the options that the geometry says; makes these folders if they are not there.
+/// The caller unmounts, or its mount namespace vanishes with it.
 ///
 /// # Errors
 ///
 /// [`BackendError::Missing`] without privilege or without btrfs in the kernel.
-pub fn mount_device(device: &Path, folder: &Path, data: DataMode) -> Result<Place, BackendError> {
+pub fn mount_device(
+    device: &Path,
+    folder: &Path,
+    geometry: &Geometry,
+) -> Result<Place, BackendError> {
     for name in POINTS {
         make_point(&folder.join(name))?;
     }
     let [first, second, readonly] = POINTS.map(|name| folder.join(name));
-    let options = CString::new(format!("{OPTIONS},{}", data_options(data)))
+    let options = CString::new(mount_options(geometry))
         .map_err(|error| BackendError::Channel(format!("mount options: {error}")))?;
     let options = Some(options.as_c_str());
     mount(device, &first, "btrfs", MountFlags::NOATIME, options)

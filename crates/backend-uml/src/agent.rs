@@ -20,7 +20,7 @@ use rustix::process::{Resource, Rlimit};
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, Termios};
 use scenario::text::protocol;
-use scenario::{Backend, BackendError, DataMode};
+use scenario::{Backend, BackendError};
 
 use crate::channel::{self, DOORBELL, Frame, Kind, Request};
 use crate::guard;
@@ -32,10 +32,6 @@ const FIRST: &str = "/tmp/first";
 const SECOND: &str = "/tmp/second";
 const READONLY: &str = "/tmp/readonly";
 const LINE: &str = "/dev/ttyS0";
-
-/// Every option that a kernel would otherwise choose by the look of its device, or that would
-/// make it commit unasked.
-const MOUNT_OPTIONS: &str = "nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048";
 
 /// Dirty data stays dirty until an operation writes it back.
 const SETTINGS: [(&str, &str); 4] = [
@@ -64,9 +60,15 @@ pub struct Mounts {
     pub device: PathBuf,
 }
 
-/// Returns the arguments that make an agent program init of a guest.
-pub(crate) fn guest_arguments(channel: &Path, device: &str) -> [OsString; 3] {
-    ["guest".into(), channel.into(), device.into()]
+/// Returns the arguments that make an agent program init of a guest, which mounts `device` with
+/// `options`.
+pub(crate) fn guest_arguments(channel: &Path, device: &str, options: &str) -> [OsString; 4] {
+    [
+        "guest".into(),
+        channel.into(),
+        device.into(),
+        options.into(),
+    ]
 }
 
 /// Runs the role that `args` say: guard, or init of a guest, which carries operations out with
@@ -94,10 +96,11 @@ where
 {
     match args {
         [role, rest @ ..] if role == "guard" => guard::run(rest),
-        [role, channel, device, ..] if role == "guest" && std::process::id() == 1 => {
+        [role, channel, device, options, ..] if role == "guest" && std::process::id() == 1 => {
             // The end of init would be a panic of the kernel, which would be blamed.
             let served = panic::catch_unwind(AssertUnwindSafe(|| {
-                serve(Path::new(channel), Path::new(device), open)
+                let options = options.to_string_lossy();
+                serve(Path::new(channel), (Path::new(device), &options), open)
             }));
             if let Ok(Err(error)) = served {
                 eprintln!("agent: {error}");
@@ -116,13 +119,13 @@ where
 }
 
 /// Sets the guest up and answers requests until nobody is left to ask.
-fn serve<F>(channel: &Path, device: &Path, open: F) -> Result<(), BackendError>
+fn serve<F>(channel: &Path, filesystem: (&Path, &str), open: F) -> Result<(), BackendError>
 where
     F: FnOnce(&Mounts) -> Result<Box<dyn Backend>, BackendError>,
 {
     mount_machine()?;
     let mut line = Line::open()?;
-    let result = set_up(channel, device, open).and_then(|(mut backend, release)| {
+    let result = set_up(channel, filesystem, open).and_then(|(mut backend, release)| {
         line.say(Kind::Hello, release)?;
         answer_all(&mut line, backend.as_mut())
     });
@@ -152,10 +155,11 @@ fn is_of_host(path: &str) -> Result<bool, BackendError> {
     Ok(stat.f_type == HOSTFS_MAGIC)
 }
 
-/// Mounts channel and filesystem. Returns the backend over it and the kernel's release.
+/// Mounts channel and filesystem, which is a device and the options for its mount. Returns the
+/// backend over it and the kernel's release.
 fn set_up<F>(
     channel: &Path,
-    device: &Path,
+    (device, options): (&Path, &str),
     open: F,
 ) -> Result<(Box<dyn Backend>, String), BackendError>
 where
@@ -177,7 +181,7 @@ where
     for folder in [FIRST, SECOND, READONLY] {
         make_folder(folder)?;
     }
-    mount(&device.to_string_lossy(), FIRST, "btrfs", MOUNT_OPTIONS)?;
+    mount(&device.to_string_lossy(), FIRST, "btrfs", options)?;
     bind(SECOND)?;
     bind(READONLY)?;
     let flags = MountFlags::BIND | MountFlags::RDONLY;
@@ -199,7 +203,6 @@ where
 /// Answers requests until the line ends.
 fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendError> {
     let mut sequence = 0;
-    let mut data = DataMode::default();
     while line.is_rung()? {
         let path = Path::new(CHANNEL).join(channel::request_name(sequence));
         let name = path.display().to_string();
@@ -207,13 +210,7 @@ fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendE
         let request = Request::parse(&text)
             .ok_or_else(|| BackendError::Channel(format!("{name} is not a request")))?;
         match request {
-            Request::Reset(geometry) => {
-                if geometry.data != data {
-                    remount(geometry.data)?;
-                    data = geometry.data;
-                }
-                backend.reset(&geometry)?;
-            }
+            Request::Reset(geometry) => backend.reset(&geometry)?,
             Request::Run(text) => answer(line, backend, &text)?,
             Request::Verify => {
                 let verified = backend.verify()?;
@@ -292,15 +289,6 @@ fn mount(source: &str, target: &str, kind: &str, options: &str) -> Result<(), Ba
         Some(options.as_c_str()),
     )
     .map_err(|errno| system("mount", &format!("{kind} on {target}"), errno.into()))
-}
-
-/// Changes what the mount options say of the data of new files.
-fn remount(data: DataMode) -> Result<(), BackendError> {
-    let options = backend_kernel::data_options(data);
-    let changed = CString::new(options)
-        .map_err(|_| rustix::io::Errno::INVAL)
-        .and_then(|options| rustix::mount::mount_remount(FIRST, MountFlags::NOATIME, &options));
-    changed.map_err(|errno| system("mount with", options, errno.into()))
 }
 
 /// Mounts the filesystem of [`FIRST`] at `target` too.

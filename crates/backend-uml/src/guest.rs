@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use scenario::BackendError;
+use scenario::{BackendError, Geometry};
 use uapi::Release;
 
 use crate::channel::{self, Decoder, Frame, Kind, Request};
@@ -27,6 +27,7 @@ const LOG_TAIL_LEN: u64 = 4096;
 /// A running kernel with an agent that is ready.
 pub(crate) struct Guest {
     id: Id,
+    geometry: Geometry,
     frames: ChildStdout,
     decoder: Decoder,
     channel: PathBuf,
@@ -47,11 +48,12 @@ pub(crate) enum Event {
 }
 
 impl Guest {
-    /// Starts a kernel and waits for its agent.
-    pub(crate) fn start(options: &UmlOptions) -> Result<Guest, BackendError> {
+    /// Starts a kernel over a filesystem of this geometry and waits for its agent.
+    pub(crate) fn start(options: &UmlOptions, geometry: &Geometry) -> Result<Guest, BackendError> {
         let folder = work::create(options.memory_mib << 20)?;
         let id = live::add(folder.clone());
-        let mut guest = start_in(&folder, id, options).inspect_err(|_| live::remove(id))?;
+        let mut guest =
+            start_in(&folder, id, options, geometry).inspect_err(|_| live::remove(id))?;
         let kernel = options.kernel.display();
         match guest.wait(BOOT_TIME_MAX)? {
             Event::Frame(Frame {
@@ -77,6 +79,11 @@ impl Guest {
                 guest.log_tail(),
             ))),
         }
+    }
+
+    /// Returns the geometry of the filesystem.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
     }
 
     /// Returns the release that runs.
@@ -178,7 +185,12 @@ impl Drop for Guest {
 const IMAGE: &str = "image";
 
 /// Prepares `folder` and starts a guard with a kernel in it.
-fn start_in(folder: &Path, id: Id, options: &UmlOptions) -> Result<Guest, BackendError> {
+fn start_in(
+    folder: &Path,
+    id: Id,
+    options: &UmlOptions,
+    geometry: &Geometry,
+) -> Result<Guest, BackendError> {
     let channel = folder.join("channel");
     fs::create_dir(&channel).map_err(|source| system("create", &channel, source))?;
     let image = folder.join(IMAGE);
@@ -192,6 +204,7 @@ fn start_in(folder: &Path, id: Id, options: &UmlOptions) -> Result<Guest, Backen
         channel: &channel,
         program: &options.agent,
         program_args: &options.agent_args,
+        mount_options: &backend_kernel::mount_options(geometry),
     };
     let arguments = machine.arguments().ok_or_else(|| BackendError::Missing {
         what: format!(
@@ -224,6 +237,7 @@ fn start_in(folder: &Path, id: Id, options: &UmlOptions) -> Result<Guest, Backen
     live::attach(id, Guard { process, line });
     Ok(Guest {
         id,
+        geometry: geometry.clone(),
         frames,
         decoder: Decoder::default(),
         channel,

@@ -22,6 +22,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) program: &'a Path,
     /// Its arguments before those of the agent.
     pub(crate) program_args: &'a [OsString],
+    /// The options with which the filesystem is mounted.
+    pub(crate) mount_options: &'a str,
 }
 
 impl Machine<'_> {
@@ -54,7 +56,7 @@ impl Machine<'_> {
         for argument in self.program_args {
             arguments.push(parameter("", argument)?);
         }
-        for argument in agent::guest_arguments(self.channel, DEVICE) {
+        for argument in agent::guest_arguments(self.channel, DEVICE, self.mount_options) {
             arguments.push(parameter("", &argument)?);
         }
         Some(arguments)

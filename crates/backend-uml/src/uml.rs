@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use scenario::text::protocol;
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, DataMode, Exchange, Geometry, Observation, Op,
-    Outcome, Probe, Reply, Verified,
+    Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
+    Probe, Reply, Verified,
 };
 use uapi::Release;
 
@@ -27,9 +27,6 @@ const TICK: Duration = Duration::from_millis(10);
 const VERIFY_TIME_MAX: Duration = Duration::from_secs(120);
 /// How long a reset may take: it waits for the cleaner of deleted subvolumes.
 const RESET_TIME_MAX: Duration = Duration::from_secs(300);
-
-/// The first release that a remount with another data mode was seen to change nothing on.
-const REMOUNTS_DATA_BEFORE: Release = Release::new(6, 8, 0);
 
 /// The first release whose inode clock is finer than a tick.
 const FINE_TIMES_SINCE: Release = Release::new(6, 13, 0);
@@ -94,7 +91,7 @@ impl Uml {
     /// with the end of its log if it does not come up.
     pub fn start(options: UmlOptions) -> Result<Uml, BackendError> {
         work::remove_leftovers();
-        let guest = Guest::start(&options)?;
+        let guest = Guest::start(&options, &Geometry::default())?;
         let release = guest.release();
         Ok(Uml {
             options,
@@ -208,16 +205,14 @@ impl Backend for Uml {
                 remedy: format!("ask for {IMAGE_BYTES} bytes: its filesystem comes ready made"),
             });
         }
-        if geometry.data != DataMode::Checked && REMOUNTS_DATA_BEFORE <= self.release {
-            return Err(BackendError::Missing {
-                what: format!("data={} for UML {}", geometry.data.name(), self.release),
-                remedy: "use the mount backend, or a kernel before 6.8: the remount of a guest's \
-                         filesystem leaves the option as it is on later ones"
-                    .to_owned(),
-            });
-        }
+        // Mount options are what a filesystem is mounted with: since 6.8 a remount does not change
+        // how new files hold their data.
+        self.guest = self
+            .guest
+            .take()
+            .filter(|guest| guest.geometry() == geometry);
         if self.guest.is_none() {
-            self.guest = Some(Guest::start(&self.options)?);
+            self.guest = Some(Guest::start(&self.options, geometry)?);
         }
         let guest = self.guest()?;
         guest.send(&Request::Reset(geometry.clone()))?;

@@ -19,8 +19,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use model::Sequential;
 use rules::series::SERIES;
 use rules::{PROFILE_NAMES, Patch, Profile, Reach, Rule};
+use scenario::Op;
 use scenario::text::{Line, ResultBlock, Scenario};
-use scenario::{Geometry, Op};
 
 use witnesses::{Check, Witnesses};
 
@@ -80,12 +80,7 @@ fn main() -> ExitCode {
         for profile in PROFILE_NAMES {
             trials.push(witnesses::on_model(&title, profile, check(scenario)));
         }
-        let is_default = scenario.geometry == Geometry::default();
         for kernel in witnesses.kernels() {
-            // Late User Mode Linux kernels refuse other mount options.
-            if !is_default && ["6.12", "7.2"].iter().any(|late| kernel.is_titled(late)) {
-                continue;
-            }
             trials.push(kernel.trial(&title, check(scenario)));
         }
     }

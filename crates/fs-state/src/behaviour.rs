@@ -43,6 +43,9 @@ pub struct Behaviour {
     /// Whether waiting for the cleaner of a deleted subvolume takes a sync, which writes everything
     /// back. (5.10 does; in 6.1 a commit wakes the cleaner.)
     pub cleans_at_sync: bool,
+    /// Whether an empty file of a filesystem mounted nodatasum stays without checksums when its
+    /// attributes are set without `FS_NOCOW_FL`. (6.12.113 and 7.2 do so, 6.18.44 does not.)
+    pub keeps_mounted_nodatasum: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -68,6 +71,7 @@ impl Behaviour {
         releases_maps: true,
         keeps_merged_apart: false,
         cleans_at_sync: false,
+        keeps_mounted_nodatasum: true,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

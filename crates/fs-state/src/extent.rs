@@ -31,6 +31,8 @@ pub(crate) struct CountedRef {
     pub(crate) referrer: Referrer,
     /// How many items.
     pub(crate) count: u32,
+    /// Whether the extent tree has it as an item of its own, not inside the extent's.
+    is_keyed: bool,
 }
 
 /// A change of a back reference that waits for the commit to reach the extent tree.
@@ -117,7 +119,7 @@ impl Pending {
         let same = |r: &DelayedRef| r.seq == seq && r.referrer == referrer;
         match self.delayed.iter().position(same) {
             Some(at) if self.delayed[at].nr_added + nr_added == 0 => {
-                self.delayed.swap_remove(at);
+                self.delayed.remove(at);
             }
             Some(at) => self.delayed[at].nr_added += nr_added,
             None => self.delayed.push(DelayedRef {
@@ -125,6 +127,57 @@ impl Pending {
                 seq,
                 nr_added,
             }),
+        }
+    }
+}
+
+/// An extent item never gets as long as this, bytes (`BTRFS_MAX_EXTENT_ITEM_SIZE` of nodes of
+/// 16 KiB).
+const EXTENT_ITEM_LEN_MAX: usize = 992;
+
+/// So many references fit into any extent item.
+const NR_SURELY_INSIDE: usize = 4;
+
+/// Bytes of an extent item without references.
+const EXTENT_ITEM_LEN: usize = 24;
+
+impl CountedRef {
+    pub(crate) fn new(referrer: Referrer, count: u32) -> CountedRef {
+        CountedRef {
+            referrer,
+            count,
+            is_keyed: false,
+        }
+    }
+
+    /// Returns the bytes that it takes inside an extent item.
+    fn len(self) -> usize {
+        match self.referrer.holder() {
+            Holder::Tree(_) => 29,
+            Holder::Leaf(_) => 13,
+        }
+    }
+}
+
+impl Pending {
+    /// Marks those of `refs` that get items of their own when the delayed references run: what is
+    /// added first, in order, as long as the extent item has room, and never inside once there is
+    /// an item of its own (`lookup_inline_extent_backref`, fs/btrfs/extent-tree.c).
+    fn mark_keyed(&self, refs: &mut [CountedRef], extent_item_len_max: usize) {
+        let mut run = self.committed.clone();
+        for delayed in self.delayed.iter().filter(|delayed| 0 < delayed.nr_added) {
+            if run.iter().any(|r| r.referrer == delayed.referrer) {
+                continue;
+            }
+            let mut added = CountedRef::new(delayed.referrer, 1);
+            let len = EXTENT_ITEM_LEN + run.iter().map(|r| r.len()).sum::<usize>();
+            added.is_keyed =
+                run.iter().any(|r| r.is_keyed) || extent_item_len_max <= len + added.len();
+            run.push(added);
+        }
+        for counted in refs {
+            let is_it = |r: &&CountedRef| r.referrer == counted.referrer;
+            counted.is_keyed = run.iter().find(is_it).is_some_and(|r| r.is_keyed);
         }
     }
 }
@@ -292,7 +345,7 @@ impl ExtentTable {
         let extent = self.get_mut(id);
         match extent.refs.iter_mut().find(|r| r.referrer == referrer) {
             Some(counted) => counted.count += 1,
-            None => extent.refs.push(CountedRef { referrer, count: 1 }),
+            None => extent.refs.push(CountedRef::new(referrer, 1)),
         }
     }
 
@@ -321,15 +374,17 @@ impl ExtentTable {
 
     /// Returns whether anything but (root, inode, offset) refers to the extent, as
     /// `btrfs_cross_ref_exist` sees it: what the extent tree says and every delayed change counts,
-    /// a dropped reference too.
+    /// a dropped reference too. A reference with an item of its own is taken for another one.
     pub(crate) fn has_cross_ref(&self, id: ExtentId, root: RootId, ino: u64, offset: u64) -> bool {
         let referrer = Referrer::new(Holder::Tree(root.tree_id()), ino, offset);
         let extent = self.get(id);
         let Some(pending_idx) = extent.pending_idx else {
-            return extent.refs.iter().any(|r| r.referrer != referrer);
+            let is_cross = |r: &CountedRef| r.referrer != referrer || r.is_keyed;
+            return extent.refs.iter().any(is_cross);
         };
         let pending = &self.pending[pending_idx.get() as usize];
-        pending.committed.iter().any(|r| r.referrer != referrer)
+        let is_cross = |r: &CountedRef| r.referrer != referrer || r.is_keyed;
+        pending.committed.iter().any(is_cross)
             || pending.delayed.iter().any(|r| r.referrer != referrer)
     }
 
@@ -370,7 +425,12 @@ impl ExtentTable {
     pub(crate) fn commit(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
             if let Some(id) = pending.extent {
-                self.get_mut(id).pending_idx = None;
+                let extent = self.get_mut(id);
+                extent.pending_idx = None;
+                let nr_refs_max = pending.committed.len() + pending.delayed.len();
+                if NR_SURELY_INSIDE < nr_refs_max {
+                    pending.mark_keyed(&mut extent.refs, EXTENT_ITEM_LEN_MAX);
+                }
             }
         }
     }

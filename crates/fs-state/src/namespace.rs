@@ -119,13 +119,15 @@ impl FsState {
             AttributeKind::Append => inode.is_append = is_set,
             AttributeKind::Nocow => is_nocow = is_set,
         }
-        // The call carries all flags, so this happens whichever of them changes: an empty file of a
-        // filesystem mounted nodatasum has checksums after any of them.
+        // The call carries all flags, so this happens whichever of them changes.
+        let keeps_nodatasum =
+            self.behaviour.keeps_mounted_nodatasum && self.mount_options.is_nodatasum;
+        let inode = self.inode_mut(id);
         if inode.kind != Kind::Regular {
             inode.is_nodatacow = is_nocow;
         } else if inode.size == 0 {
             inode.is_nodatacow = is_nocow;
-            inode.is_nodatasum = is_nocow;
+            inode.is_nodatasum = is_nocow || keeps_nodatasum;
         }
         self.touch_ctime(id);
         Ok(())

@@ -116,7 +116,9 @@ impl FsState {
 
     /// Calls `found` for everything that a counted reference may stand for, until it says `false`.
     fn resolve(&self, id: ExtentId, counted: &CountedRef, mut found: impl FnMut(DataRef) -> bool) {
-        let &CountedRef { referrer, count } = counted;
+        let &CountedRef {
+            referrer, count, ..
+        } = counted;
         let (holder, ino, offset) = (referrer.holder(), referrer.ino(), referrer.offset());
         let owner = match holder {
             Holder::Tree(tree) => RootId(tree.0),

@@ -91,6 +91,13 @@ impl Comparer {
                 seen.stamp_step = self.step;
             }
         }
+        if let Op::Link { source, target } | Op::Rename { source, target } = &exchange.op
+            && let Some(touching) = &mut self.touching
+            && let Some(of_file) = touching.get(source).cloned()
+        {
+            // The same file under another name.
+            touching.insert(target.clone(), of_file);
+        }
         self.compare_again(exchange, left, right)
     }
 

@@ -1,6 +1,6 @@
 //! `chattr(1)`, `fchmod(2)`, `fchown(2)` by root.
 
-use scenario::{Attribute, Name, Outcome};
+use scenario::{Attribute, DataMode, Name, Outcome};
 use uapi::Errno;
 
 use crate::descriptor;
@@ -21,6 +21,7 @@ pub(crate) fn chattr(
     is_set: bool,
     now: u64,
 ) -> Outcome {
+    let is_mounted_unchecked = tree.data != DataMode::Checked;
     change(tree, name, |inode| {
         if inode.kind == Kind::Fifo {
             return Err(Errno::ENOTTY);
@@ -35,12 +36,12 @@ pub(crate) fn chattr(
             Attribute::Append => inode.is_append = is_set,
         }
         // With data there the flag would lie about it: the kernel leaves it and succeeds. Without,
-        // every call that sets attributes sets checksums by this one.
+        // every call that sets attributes sets checksums by this one and the mount option.
         if inode.kind != Kind::Regular {
             inode.is_nocow = is_nocow;
         } else if inode.size() == 0 {
             inode.is_nocow = is_nocow;
-            inode.is_unchecked = is_nocow;
+            inode.is_unchecked = is_nocow || is_mounted_unchecked;
         }
         inode.stamps.ctime = now;
         Ok(())

@@ -8,7 +8,7 @@ use crate::era;
 use crate::mutants::{MUTANT_RULES, MUTANTS};
 use crate::patch::{Hunk, Patch, Place};
 use crate::profile::{PROFILE_NAMES, Profile, ProfileError, Tables};
-use crate::series::SERIES;
+use crate::series::{BACKPORTS, SERIES};
 use crate::step::{Plan, Stage, Step};
 
 /// Returns every rule of every era, patch and mutant, each once, by id.
@@ -129,7 +129,11 @@ fn write_profile(text: &mut String, profile: &Profile) {
 fn write_patch(text: &mut String, patch: &Patch) {
     let _ = writeln!(text, "\n### `{}`\n\n{}.", patch.id, patch.subject);
     if let Some(since) = patch.since {
-        let _ = writeln!(text, "Since {}.{}.", since.major, since.minor);
+        let backports = BACKPORTS.iter().filter(|(id, _)| *id == patch.id);
+        let backports: String = backports
+            .map(|(_, release)| format!(", and in stable kernels of {release}"))
+            .collect();
+        let _ = writeln!(text, "Since {}.{}{backports}.", since.major, since.minor);
     }
     let _ = writeln!(text, "Cite: {}.\n", patch.cite);
     for hunk in patch.hunks {

@@ -34,6 +34,7 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     fallocate_stamps_late: true,
     releases_maps: false,
     inlines_first: false,
+    keeps_mounted_nodatasum: false,
     ..Behaviour::LATEST
 };
 
@@ -218,7 +219,8 @@ impl Profile {
         let first = profile.release;
         for patch in patches {
             let is_later = first < patch.since;
-            let is_in = patch.since.is_some_and(|since| since <= release);
+            let is_in = patch.since.is_some_and(|since| since <= release)
+                || series::BACKPORTS.contains(&(patch.id, release));
             if is_later
                 && is_in
                 && is_remap_era(patch.since.unwrap_or(release)) == is_remap_era(release)

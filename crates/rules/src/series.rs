@@ -28,7 +28,11 @@ pub const SERIES: &[Patch] = &[
     HOLES_READ_AS_ONE,
     RELEASE_MAPS_WITH_PAGES,
     INLINE_BEFORE_NOCOW,
+    CHATTR_KEEPS_NODATASUM,
 ];
+
+/// Patches of later releases that the stable kernels of a release have too.
+pub const BACKPORTS: &[(&str, Release)] = &[(CHATTR_KEEPS_NODATASUM.id, Release::new(6, 12, 0))];
 
 /// The merged form copies the whole list in and out.
 pub const COPY_LIST_AT_ONCE: Patch = Patch {
@@ -263,6 +267,17 @@ pub const INLINE_BEFORE_NOCOW: Patch = Patch {
     since: Some(Release::new(7, 1, 0)),
     hunks: &[Hunk::SetBehaviour(|behaviour| {
         behaviour.inlines_first = true
+    })],
+};
+
+/// A mount option outlives attributes that say nothing of it.
+pub const CHATTR_KEEPS_NODATASUM: Patch = Patch {
+    id: "chattr-keeps-nodatasum",
+    subject: "Leave an empty file without checksums, whichever attribute changes, if mounted so",
+    cite: Cite::new("fs/btrfs/ioctl.c", "btrfs_fileattr_set", "v7.2"),
+    since: Some(Release::new(7, 2, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.keeps_mounted_nodatasum = true
     })],
 };
 

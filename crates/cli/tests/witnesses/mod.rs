@@ -77,12 +77,6 @@ impl Witnesses {
 }
 
 impl Kernel {
-    /// Returns whether what test names call it ends with `release`.
-    #[allow(dead_code, reason = "not every test has scenarios of other geometries")]
-    pub(crate) fn is_titled(&self, release: &str) -> bool {
-        self.title.ends_with(release)
-    }
-
     /// Returns the test `name` on this kernel, ignored with the reason where it cannot run.
     pub(crate) fn trial(&self, name: &str, check: Check) -> Trial {
         let title = &self.title;

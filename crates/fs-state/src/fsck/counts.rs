@@ -54,7 +54,7 @@ impl FsState {
         let referrer = Referrer::new(holder, key.ino(), offset);
         let is_wanted = |counted: &CountedRef| counted.referrer == referrer;
         let Some(idx) = extent.refs().iter().position(is_wanted) else {
-            let counted = CountedRef { referrer, count: 0 };
+            let counted = CountedRef::new(referrer, 0);
             return Some(wrong_refs(extent.bytenr(), counted, 1));
         };
         let found = &mut found.0[slice.extent.0 as usize];
@@ -75,7 +75,9 @@ impl FsState {
 }
 
 fn wrong_refs(bytenr: u64, counted: CountedRef, found: u32) -> Violation {
-    let CountedRef { referrer, count } = counted;
+    let CountedRef {
+        referrer, count, ..
+    } = counted;
     Violation::WrongRefs {
         bytenr,
         holder: referrer.holder(),

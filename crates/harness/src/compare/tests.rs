@@ -262,3 +262,16 @@ fn what_touches_nothing_is_told_shared_exactly() {
     let right = "  = ok\n  = STAT\n  = * 0..16k @7m shared\nend\n";
     check(&mut comparer(), asked, left, right, &expected);
 }
+
+#[test]
+fn what_touches_on_disk_does_so_under_another_name_of_the_file() {
+    let comparer = &mut comparer_of_cached_maps();
+    let left = "  = ok\n  = STAT\n  = * 0..8k @1m shared\n  = * 8k..16k @2m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..16k @7m shared\nend\n";
+    check(comparer, "flush A\n  observe A\n", left, right, &[]);
+    let nothing = "  = ok\nend\n";
+    check(comparer, "link A B\n", nothing, nothing, &[]);
+    let left = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @2m\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @7176k shared\nend\n";
+    check(comparer, "flush B\n  observe B\n", left, right, &[]);
+}
