@@ -389,7 +389,8 @@ pub(crate) unsafe fn call(fd: i32, number: u32, argument: *mut c_void) -> Result
     Err(last_errno())
 }
 
-fn last_errno() -> Errno {
+/// Returns what the last call of this thread was refused with.
+pub(crate) fn last_errno() -> Errno {
     let raw = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
     Errno::new(raw).unwrap_or(Errno::EIO)
 }

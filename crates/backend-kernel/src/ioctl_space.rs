@@ -7,6 +7,8 @@ use uapi::{Errno, request};
 
 use crate::ioctl::call;
 
+/// `BTRFS_BLOCK_GROUP_DATA`.
+const DATA: u64 = 1 << 0;
 /// `BTRFS_BLOCK_GROUP_METADATA`.
 const METADATA: u64 = 1 << 2;
 /// More kinds than there are: data, metadata, system, the reserve, each with a profile or two.
@@ -32,6 +34,15 @@ struct Space {
 /// Returns how many bytes of metadata the filesystem of `fd` uses, each counted
 /// once however often it is stored (`BTRFS_IOC_SPACE_INFO`).
 pub(crate) fn metadata_bytes(fd: impl AsFd) -> Result<u64, Errno> {
+    used_bytes(fd, METADATA)
+}
+
+/// Returns how many bytes of data the filesystem of `fd` uses, each counted once.
+pub(crate) fn data_bytes(fd: impl AsFd) -> Result<u64, Errno> {
+    used_bytes(fd, DATA)
+}
+
+fn used_bytes(fd: impl AsFd, kind: u64) -> Result<u64, Errno> {
     let empty = Space {
         flags: 0,
         total_bytes: 0,
@@ -52,9 +63,9 @@ pub(crate) fn metadata_bytes(fd: impl AsFd) -> Result<u64, Errno> {
             (&raw mut arguments).cast(),
         )
     }?;
-    let of_metadata = arguments.spaces.iter().take(arguments.nr_spaces as usize);
-    Ok(of_metadata
-        .filter(|space| space.flags & METADATA != 0)
+    let spaces = arguments.spaces.iter().take(arguments.nr_spaces as usize);
+    Ok(spaces
+        .filter(|space| space.flags & kind != 0)
         .map(|space| space.used_bytes)
         .sum())
 }

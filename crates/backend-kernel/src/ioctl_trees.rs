@@ -48,6 +48,37 @@ struct InoLookupArgs {
     name: [u8; 4080],
 }
 
+/// `struct btrfs_ioctl_fs_info_args`.
+#[repr(C)]
+struct FsInfoArgs {
+    max_id: u64,
+    num_devices: u64,
+    fsid: [u8; 16],
+    nodesize: u32,
+    sectorsize: u32,
+    clone_alignment: u32,
+    csum_type: u16,
+    csum_size: u16,
+    flags: u64,
+    generation: u64,
+    metadata_uuid: [u8; 16],
+    reserved: [u8; 944],
+}
+
+/// `BTRFS_FS_INFO_FLAG_CSUM_INFO`: asks for the kind of checksum, and tells that it was told.
+const CSUM_INFO: u64 = 1 << 0;
+
+/// What a filesystem is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FsInfo {
+    /// Its id.
+    pub(crate) fsid: [u8; 16],
+    /// Bytes of a block of data.
+    pub(crate) sector_bytes: u32,
+    /// Bytes of a checksum of one.
+    pub(crate) csum_bytes: usize,
+}
+
 /// What a scrub counted, `struct btrfs_scrub_progress`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,7 +154,8 @@ impl SearchBuffer {
 }
 
 /// Copies the first items of `range` that fit into the buffer, at most `nr_items_max`; returns how
-/// many they are.
+/// many they are. Leaves that were changed last before the transaction `min_transid` are passed
+/// over.
 ///
 /// # Errors
 ///
@@ -133,6 +165,7 @@ pub(crate) fn tree_search(
     tree: TreeId,
     range: KeyRange,
     nr_items_max: u32,
+    min_transid: u64,
     buffer: &mut SearchBuffer,
 ) -> Result<u32, Errno> {
     let KeyRange { first, last } = range;
@@ -143,7 +176,7 @@ pub(crate) fn tree_search(
         max_objectid: last.object,
         min_offset: first.offset,
         max_offset: last.offset,
-        min_transid: 0,
+        min_transid,
         max_transid: u64::MAX,
         min_type: first.kind.into(),
         max_type: last.kind.into(),
@@ -198,6 +231,35 @@ pub(crate) fn scrub(fd: impl AsFd) -> Result<ScrubCounts, Errno> {
     Ok(arguments.progress)
 }
 
+/// Returns what the filesystem of `fd` is like.
+pub(crate) fn fs_info(fd: impl AsFd) -> Result<FsInfo, Errno> {
+    let mut arguments = FsInfoArgs {
+        max_id: 0,
+        num_devices: 0,
+        fsid: [0; 16],
+        nodesize: 0,
+        sectorsize: 0,
+        clone_alignment: 0,
+        csum_type: 0,
+        csum_size: 0,
+        flags: CSUM_INFO,
+        generation: 0,
+        metadata_uuid: [0; 16],
+        reserved: [0; 944],
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the kernel reads and writes 1024 bytes, which is what `arguments` has.
+    unsafe { call(fd, request::BTRFS_IOC_FS_INFO, (&raw mut arguments).cast()) }?;
+    let is_told = arguments.flags & CSUM_INFO != 0 && 0 < arguments.csum_size;
+    // Kernels that do not tell (before 5.10) know crc32c alone, or the other kinds since 5.5.
+    let csum_bytes = if is_told { arguments.csum_size } else { 4 };
+    Ok(FsInfo {
+        fsid: arguments.fsid,
+        sector_bytes: arguments.sectorsize,
+        csum_bytes: csum_bytes.into(),
+    })
+}
+
 /// Returns the tree of the subvolume that `fd` is in.
 pub(crate) fn tree_of(fd: impl AsFd) -> Result<TreeId, Errno> {
     let mut arguments = InoLookupArgs {
@@ -225,6 +287,7 @@ mod tests {
     fn arguments_have_the_sizes_of_the_kernel() {
         assert_eq!(size_of::<SearchArgs>(), 112);
         assert_eq!(size_of::<LogicalInoArgs>(), 56);
+        assert_eq!(size_of::<FsInfoArgs>(), 1024);
         assert_eq!(size_of::<ScrubArgs>(), 1024);
         assert_eq!(size_of::<InoLookupArgs>(), 4096);
     }

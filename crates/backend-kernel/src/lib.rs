@@ -1,10 +1,11 @@
 //! The running kernel as a backend: [`Mount`] on a btrfs that it makes on a loop device, or in a
 //! directory of the user's; [`Session`], the same without time limits and without making anything;
-//! [`same`], one raw call for the command line; [`ground`], a filesystem for many of them.
+//! [`same`], one raw call for the command line; [`ground`], a filesystem for many of them;
+//! [`mod@volume`], a filesystem to dedupe.
 //!
 //! This crate acts and looks. It does not know what any operation should do: it must not depend on
 //! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
-//! `ioctl.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs` and `process.rs`.
+//! `ioctl.rs`, `ioctl_handle.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs` and `process.rs`.
 //!
 //! # Where it works
 //!
@@ -22,6 +23,7 @@ mod directory;
 pub mod ground;
 pub mod image;
 mod ioctl;
+mod ioctl_handle;
 mod ioctl_space;
 mod ioctl_trees;
 mod leftovers;
@@ -44,6 +46,7 @@ mod settle;
 mod tree;
 mod trees;
 mod verify;
+pub mod volume;
 mod watchdog;
 mod worker;
 

@@ -73,7 +73,7 @@ impl<'fd> TreeSearch<'fd> {
 
     /// Fills the buffer with the first items of `range`, at most `nr_items_max`; returns how many.
     fn some(&mut self, tree: TreeId, range: KeyRange, nr_items_max: u32) -> Result<u32, Errno> {
-        ioctl_trees::tree_search(self.fd, tree, range, nr_items_max, &mut self.buffer)
+        ioctl_trees::tree_search(self.fd, tree, range, nr_items_max, 0, &mut self.buffer)
     }
 
     /// Returns the key of the last item of `range` before what cannot be read.

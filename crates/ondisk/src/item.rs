@@ -92,6 +92,10 @@ pub enum Compression {
 /// `struct btrfs_inode_item`, as far as it is about data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InodeItem {
+    /// `generation`: the transaction that created the inode.
+    pub generation: u64,
+    /// `transid`: the transaction that changed it last.
+    pub transid: u64,
     /// `size` in bytes.
     pub size: u64,
     /// `nbytes`: bytes of the file extent items, holes not counted.
@@ -102,6 +106,23 @@ pub struct InodeItem {
     pub mode: u32,
     /// `flags`.
     pub flags: InodeFlags,
+}
+
+/// A name and the directory that it is in: `struct btrfs_inode_ref` of an inode, whose key has the
+/// directory, or `struct btrfs_root_ref` of a subvolume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameItem<'a> {
+    /// `dirid`, the directory's inode number; `None` where the key has it.
+    pub directory: Option<u64>,
+    /// The name.
+    pub name: &'a [u8],
+}
+
+/// `struct btrfs_root_item`, as far as it is about the subvolume's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootItem {
+    /// `refs`: 0 once the subvolume is deleted and its tree is being given up.
+    pub refs: u32,
 }
 
 /// `struct btrfs_extent_item`.
@@ -149,6 +170,35 @@ struct RawInode {
     mode: U32,
     rdev: U64,
     flags: U64,
+}
+
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawInodeRef {
+    index: U64,
+    name_len: U16,
+}
+
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawRootRef {
+    directory: U64,
+    sequence: U64,
+    name_len: U16,
+}
+
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawRoot {
+    inode: [u8; 160],
+    generation: U64,
+    root_dirid: U64,
+    bytenr: U64,
+    byte_limit: U64,
+    bytes_used: U64,
+    last_snapshot: U64,
+    flags: U64,
+    refs: U32,
 }
 
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
@@ -251,11 +301,62 @@ impl InodeItem {
     pub fn decode(bytes: &[u8]) -> Result<InodeItem, ItemError> {
         let (raw, _) = prefix::<RawInode>("an inode item", bytes)?;
         Ok(InodeItem {
+            generation: raw.generation.get(),
+            transid: raw.transid.get(),
             size: raw.size.get(),
             nbytes: raw.nbytes.get(),
             nlink: raw.nlink.get(),
             mode: raw.mode.get(),
             flags: InodeFlags::from_raw(raw.flags.get()),
+        })
+    }
+}
+
+impl<'a> NameItem<'a> {
+    /// Decodes the first name of an item of type [`crate::Key::INODE_REF`].
+    ///
+    /// # Errors
+    /// [`ItemError`] if it is too short.
+    pub fn decode_inode_ref(bytes: &'a [u8]) -> Result<NameItem<'a>, ItemError> {
+        const ITEM: &str = "a name of an inode";
+        let (raw, rest) = prefix::<RawInodeRef>(ITEM, bytes)?;
+        Ok(NameItem {
+            directory: None,
+            name: name_of(ITEM, rest, raw.name_len)?,
+        })
+    }
+
+    /// Decodes an item of type [`crate::Key::ROOT_BACKREF`] or [`crate::Key::ROOT_REF`].
+    ///
+    /// # Errors
+    /// [`ItemError`] if it is too short.
+    pub fn decode_root_ref(bytes: &'a [u8]) -> Result<NameItem<'a>, ItemError> {
+        const ITEM: &str = "a name of a subvolume";
+        let (raw, rest) = prefix::<RawRootRef>(ITEM, bytes)?;
+        Ok(NameItem {
+            directory: Some(raw.directory.get()),
+            name: name_of(ITEM, rest, raw.name_len)?,
+        })
+    }
+}
+
+fn name_of<'a>(item: &'static str, rest: &'a [u8], len: U16) -> Result<&'a [u8], ItemError> {
+    rest.get(..len.get().into()).ok_or(ItemError::Short {
+        item,
+        found: rest.len(),
+        expected: len.get().into(),
+    })
+}
+
+impl RootItem {
+    /// Decodes an item of type [`crate::Key::ROOT_ITEM`].
+    ///
+    /// # Errors
+    /// [`ItemError`] if it is too short.
+    pub fn decode(bytes: &[u8]) -> Result<RootItem, ItemError> {
+        let (raw, _) = prefix::<RawRoot>("a root item", bytes)?;
+        Ok(RootItem {
+            refs: raw.refs.get(),
         })
     }
 }
@@ -297,6 +398,11 @@ mod tests {
         assert_eq!(size_of::<RawFileExtent>(), 21);
         assert_eq!(size_of::<RawFileExtent>() + size_of::<RawExtentPlace>(), 53);
         assert_eq!(size_of::<RawExtent>(), 24);
+        assert_eq!(size_of::<RawInode>(), 72);
+        assert_eq!(size_of::<RawInodeRef>(), 10);
+        assert_eq!(size_of::<RawRootRef>(), 18);
+        // `refs` is behind 160 bytes of an inode item and seven words.
+        assert_eq!(size_of::<RawRoot>(), 160 + 7 * 8 + 4);
     }
 
     #[test]
@@ -319,6 +425,9 @@ mod tests {
         fn no_bytes_make_decoding_panic(bytes: Vec<u8>) -> bool {
             let _ = FileExtentItem::decode(&bytes);
             let _ = InodeItem::decode(&bytes);
+            let _ = NameItem::decode_inode_ref(&bytes);
+            let _ = NameItem::decode_root_ref(&bytes);
+            let _ = RootItem::decode(&bytes);
             let _ = ExtentItem::decode(&bytes);
             true
         }

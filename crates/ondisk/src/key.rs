@@ -45,10 +45,18 @@ pub struct Key {
 impl Key {
     /// `BTRFS_INODE_ITEM_KEY`: (inode number, 1, 0).
     pub const INODE_ITEM: u8 = 1;
+    /// `BTRFS_INODE_REF_KEY`: (inode number, 12, inode number of the directory).
+    pub const INODE_REF: u8 = 12;
     /// `BTRFS_EXTENT_DATA_KEY`: (inode number, 108, file offset in bytes).
     pub const EXTENT_DATA: u8 = 108;
     /// `BTRFS_EXTENT_CSUM_KEY`: ([`Key::CSUM_OBJECT`], 128, address of the first block).
     pub const EXTENT_CSUM: u8 = 128;
+    /// `BTRFS_ROOT_ITEM_KEY`: (number of the tree, 132, 0 or when it was made).
+    pub const ROOT_ITEM: u8 = 132;
+    /// `BTRFS_ROOT_BACKREF_KEY`: (number of the subvolume, 144, number of the one it is in).
+    pub const ROOT_BACKREF: u8 = 144;
+    /// `BTRFS_ROOT_REF_KEY`: (number of the subvolume, 156, number of one in it).
+    pub const ROOT_REF: u8 = 156;
     /// `BTRFS_EXTENT_ITEM_KEY`: (address, 168, length in bytes).
     pub const EXTENT_ITEM: u8 = 168;
     /// `BTRFS_QGROUP_INFO_KEY`: (0, 242, number of the quota group).

@@ -16,6 +16,9 @@ pub mod search;
 
 pub use checksum::ChecksumKind;
 pub use flags::InodeFlags;
-pub use item::{Compression, ExtentItem, FileExtentItem, FileExtentPlace, InodeItem, ItemError};
+pub use item::{
+    Compression, ExtentItem, FileExtentItem, FileExtentPlace, InodeItem, ItemError, NameItem,
+    RootItem,
+};
 pub use key::{Key, KeyRange, TreeId};
 pub use search::{SearchItem, SearchItems};

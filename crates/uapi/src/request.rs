@@ -54,6 +54,8 @@ pub const BTRFS_IOC_SUBVOL_GETFLAGS: u32 = ior(BTRFS, 25, size_of::<u64>());
 pub const BTRFS_IOC_SUBVOL_SETFLAGS: u32 = iow(BTRFS, 26, size_of::<u64>());
 /// Scrub a device; the argument is a `btrfs_ioctl_scrub_args`, 1024 bytes.
 pub const BTRFS_IOC_SCRUB: u32 = iowr(BTRFS, 27, 1024);
+/// What a filesystem is like; the argument is a `btrfs_ioctl_fs_info_args`, 1024 bytes.
+pub const BTRFS_IOC_FS_INFO: u32 = ior(BTRFS, 31, 1024);
 /// Send a read-only snapshot; the argument is a `btrfs_ioctl_send_args`, 72 bytes.
 pub const BTRFS_IOC_SEND: u32 = iow(BTRFS, 38, 72);
 
@@ -137,6 +139,7 @@ mod tests {
         assert_eq!(BTRFS_IOC_SUBVOL_GETFLAGS, 0x8008_9419);
         assert_eq!(BTRFS_IOC_SUBVOL_SETFLAGS, 0x4008_941A);
         assert_eq!(BTRFS_IOC_SCRUB, 0xC400_941B);
+        assert_eq!(BTRFS_IOC_FS_INFO, 0x8400_941F);
         assert_eq!(BTRFS_IOC_SEND, 0x4048_9426);
     }
 }

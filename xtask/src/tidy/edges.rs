@@ -49,7 +49,7 @@ const TABLE: &[Row] = &[
     outward("harness", &["uapi", "data", "scenario"], &[]),
     outward(
         "backend-kernel",
-        &["uapi", "data", "ondisk", "scenario"],
+        &["uapi", "data", "ondisk", "scenario", "volume"],
         &[],
     ),
     outward(

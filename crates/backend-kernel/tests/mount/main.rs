@@ -9,6 +9,7 @@ mod damage;
 mod directory;
 mod files;
 mod subject;
+mod volume_of_trees;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -33,6 +34,7 @@ fn main() {
         directory::TESTS,
         cleanup::TESTS,
         damage::TESTS,
+        volume_of_trees::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| match &reason {

@@ -1,0 +1,293 @@
+//! Open files, whoever opens them: [`Descriptors`], and what is done with them: reading, hashing,
+//! deduping, writing temporaries.
+//!
+//! It does not know how a file is found.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustc_hash::FxHashMap;
+use rustix::fs::{Advice, Mode, OFlags, fadvise, fstat, openat};
+use rustix::io::Errno as Io;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use uapi::dedupe::{DIFFERS, RequestBuilder, SAME};
+use uapi::fiemap::{FIEMAP_FLAG_SYNC, FiemapHeader};
+use uapi::{Errno, request};
+use volume::{DedupeStatus, File, FileId, FileRange, NR_TARGETS_MAX, VolumeError};
+use zerocopy::IntoBytes;
+
+use crate::{errno_of, ioctl};
+
+/// Most files held open, if the limit of the process allows.
+const NR_OPEN_MAX: usize = 4096;
+/// Bytes read at a time for hashing: a multiple of every block size.
+const PIECE: usize = 1 << 20;
+/// Ranges hashed in one go, so that their files can be open at once.
+const NR_RANGES: usize = 256;
+
+/// Files that are open, and the temporaries, which stay open.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    open: FxHashMap<FileId, Arc<OwnedFd>>,
+    /// The order in which they were opened.
+    order: VecDeque<FileId>,
+    nr_max: usize,
+    temporaries: FxHashMap<FileId, Arc<OwnedFd>>,
+}
+
+/// Lets this process open as many files as it may.
+pub(super) fn raise_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // If not, fewer are held open.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+impl Descriptors {
+    pub(super) fn new() -> Descriptors {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let half = usize::try_from(limit / 2).unwrap_or(usize::MAX);
+        Descriptors {
+            open: FxHashMap::default(),
+            order: VecDeque::new(),
+            nr_max: half.clamp(2 * NR_TARGETS_MAX, NR_OPEN_MAX),
+            temporaries: FxHashMap::default(),
+        }
+    }
+
+    /// Returns the file, opened with `open` if it is not yet.
+    pub(super) fn get(
+        &mut self,
+        file: FileId,
+        open: impl FnOnce() -> Result<OwnedFd, Errno>,
+    ) -> Result<Arc<OwnedFd>, Errno> {
+        let known = self.temporaries.get(&file).or_else(|| self.open.get(&file));
+        if let Some(fd) = known {
+            return Ok(Arc::clone(fd));
+        }
+        let fd = Arc::new(open()?);
+        while self.nr_max <= self.order.len() {
+            if let Some(oldest) = self.order.pop_front() {
+                self.open.remove(&oldest);
+            }
+        }
+        self.order.push_back(file);
+        self.open.insert(file, Arc::clone(&fd));
+        Ok(fd)
+    }
+
+    /// Takes a file of our own.
+    pub(super) fn keep_temporary(&mut self, file: FileId, fd: OwnedFd) {
+        self.temporaries.insert(file, Arc::new(fd));
+    }
+
+    /// Closes a file of our own; returns whether it was one.
+    pub(super) fn remove_temporary(&mut self, file: FileId) -> bool {
+        self.temporaries.remove(&file).is_some()
+    }
+
+    /// Returns a file of our own.
+    pub(super) fn temporary(&self, file: FileId) -> Option<Arc<OwnedFd>> {
+        self.temporaries.get(&file).map(Arc::clone)
+    }
+}
+
+/// Returns the error of one file.
+pub(super) fn of_file(file: FileId, action: &'static str, errno: Errno) -> VolumeError {
+    VolumeError::File {
+        file,
+        action,
+        errno,
+    }
+}
+
+/// Reads until `bytes` are full or the file ends.
+pub(super) fn read(fd: impl AsFd, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let mut nr_read = 0;
+    while nr_read < bytes.len() {
+        match rustix::io::pread(&fd, &mut bytes[nr_read..], offset + nr_read as u64) {
+            Ok(0) => break,
+            Ok(more) => nr_read += more,
+            Err(Io::INTR) => {}
+            Err(errno) => return Err(errno_of(errno)),
+        }
+    }
+    Ok(nr_read)
+}
+
+/// Begins to bring a range into the page cache.
+pub(super) fn read_ahead(fd: impl AsFd, offset: u64, len: u64) {
+    let _ = fadvise(fd, offset, NonZeroU64::new(len), Advice::WillNeed);
+}
+
+/// Hashes ranges block by block with some threads; appends one result for each.
+pub(super) fn hash_blocks(
+    ranges: &[FileRange],
+    block_bytes: usize,
+    nr_threads: usize,
+    mut open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, VolumeError>,
+    hash: fn(&[u8]) -> u64,
+    found: &mut Vec<Result<Vec<u64>, VolumeError>>,
+) {
+    for ranges in ranges.chunks(NR_RANGES) {
+        let opened: Vec<_> = ranges.iter().map(|range| open(range.file)).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut buffer = vec![0; PIECE];
+            let mut hashed = Vec::new();
+            loop {
+                let range_idx = next.fetch_add(1, Ordering::Relaxed);
+                let (Some(range), Some(fd)) = (ranges.get(range_idx), opened.get(range_idx)) else {
+                    return hashed;
+                };
+                let result = match fd {
+                    Err(error) => Err(error.clone()),
+                    Ok(fd) => hash_range(fd, *range, block_bytes, hash, &mut buffer),
+                };
+                hashed.push((range_idx, result));
+            }
+        };
+        let mut hashed: Vec<(usize, Result<Vec<u64>, VolumeError>)> = Vec::new();
+        std::thread::scope(|scope| {
+            let nr_others = nr_threads.min(ranges.len()).saturating_sub(1);
+            let others: Vec<_> = (0..nr_others).map(|_| scope.spawn(work)).collect();
+            hashed.extend(work());
+            for other in others {
+                hashed.extend(other.join().unwrap_or_default());
+            }
+        });
+        hashed.sort_unstable_by_key(|(range_idx, _)| *range_idx);
+        found.extend(hashed.into_iter().map(|(_, result)| result));
+    }
+}
+
+fn hash_range(
+    fd: &OwnedFd,
+    range: FileRange,
+    block_bytes: usize,
+    hash: fn(&[u8]) -> u64,
+    buffer: &mut [u8],
+) -> Result<Vec<u64>, VolumeError> {
+    let mut hashes = Vec::with_capacity(range.len.div_ceil(block_bytes as u64) as usize);
+    let mut at = range.offset;
+    while at < range.end() {
+        let len = (range.end() - at).min(buffer.len() as u64) as usize;
+        let nr_read =
+            read(fd, at, &mut buffer[..len]).map_err(|errno| of_file(range.file, "read", errno))?;
+        hashes.extend(buffer[..nr_read].chunks(block_bytes).map(hash));
+        if nr_read < len {
+            break;
+        }
+        at += len as u64;
+    }
+    Ok(hashes)
+}
+
+/// Makes the call for a source and its targets, those that could be opened.
+pub(super) fn dedupe(
+    source: &OwnedFd,
+    range: FileRange,
+    targets: &[(Result<Arc<OwnedFd>, Errno>, u64)],
+) -> Result<Vec<DedupeStatus>, VolumeError> {
+    let mut call = RequestBuilder::new(range.offset, range.len);
+    for (fd, offset) in targets {
+        if let Ok(fd) = fd {
+            call = call.target(fd.as_raw_fd().into(), *offset);
+        }
+    }
+    let mut bytes = call.build();
+    if targets.iter().any(|(fd, _)| fd.is_ok()) {
+        ioctl::dedupe(source.as_raw_fd(), &mut bytes)
+            .map_err(|errno| of_file(range.file, "dedupe from", errno))?;
+    }
+    let mut element_idx = 0;
+    let mut statuses = Vec::with_capacity(targets.len());
+    for (fd, _) in targets {
+        if let Err(errno) = fd {
+            statuses.push(DedupeStatus::Refused(*errno));
+            continue;
+        }
+        let element = uapi::dedupe::element(&bytes, element_idx)
+            .map_err(|error| VolumeError::Fatal(error.to_string()))?;
+        element_idx += 1;
+        let status = element.status.get();
+        statuses.push(match status {
+            SAME => DedupeStatus::Same {
+                bytes: element.bytes_deduped.get(),
+            },
+            DIFFERS => DedupeStatus::Differs,
+            status => DedupeStatus::Refused(Errno::from_status(status).unwrap_or(Errno::EIO)),
+        });
+    }
+    Ok(statuses)
+}
+
+/// Creates a file without a name in a folder, with checksums unless `is_nodatasum`.
+pub(super) fn create(folder: impl AsFd, is_nodatasum: bool) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let fd = openat(folder, ".", flags, Mode::from_raw_mode(0o600)).map_err(errno_of)?;
+    // A filesystem without flags has no checksums either.
+    if let Ok(flags) = ioctl::inode_flags(&fd) {
+        let wanted = match is_nodatasum {
+            true => flags | request::FS_NOCOW_FL,
+            false => flags & !request::FS_NOCOW_FL,
+        };
+        if wanted != flags {
+            ioctl::set_inode_flags(&fd, wanted)?;
+        }
+    }
+    Ok(fd)
+}
+
+/// Returns what a file of our own is like: its inode item may not have been written yet.
+pub(super) fn look_at_temporary(file: FileId, fd: impl AsFd) -> Result<File, Errno> {
+    let stat = fstat(&fd).map_err(errno_of)?;
+    let flags = ioctl::inode_flags(&fd).unwrap_or(0);
+    Ok(File {
+        id: file,
+        size: stat.st_size.unsigned_abs(),
+        is_nodatasum: flags & request::FS_NOCOW_FL != 0,
+        is_movable: true,
+        generation: 0,
+    })
+}
+
+/// Returns the inode number.
+pub(super) fn inode_of(fd: impl AsFd) -> Result<u64, Errno> {
+    fstat(fd).map(|stat| stat.st_ino).map_err(errno_of)
+}
+
+/// Writes all of the bytes.
+pub(super) fn write(fd: impl AsFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    let mut nr_written = 0;
+    while nr_written < bytes.len() {
+        match rustix::io::pwrite(&fd, &bytes[nr_written..], offset + nr_written as u64) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(more) => nr_written += more,
+            Err(Io::INTR) => {}
+            Err(errno) => return Err(errno_of(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until what was written has its extents: a map of the file with that flag has to.
+pub(super) fn flush(fd: impl AsFd) -> Result<(), Errno> {
+    let mut header = FiemapHeader::default();
+    ioctl::write_fiemap_header(header.as_mut_bytes(), 0, FIEMAP_FLAG_SYNC, 0);
+    ioctl::fiemap(fd, header.as_mut_bytes())
+}
+
+/// Returns what a refused write means.
+pub(super) fn write_error(file: FileId, action: &'static str, errno: Errno) -> VolumeError {
+    match errno {
+        Errno::ENOSPC | Errno::EDQUOT => VolumeError::Full { action },
+        errno => of_file(file, action, errno),
+    }
+}

@@ -1,0 +1,427 @@
+//! A filesystem seen through the maps of its files, by anybody: [`MapVolume`].
+//!
+//! `FIEMAP` tells where data lies, not which extent it is a part of, nor who else refers to it.
+//! So each block is taken to be freed with its last reference, and what is shared may be shared
+//! with somebody out of scope.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat, syncfs};
+use rustix::process::geteuid;
+use scenario::BackendError;
+use uapi::fiemap::{
+    FIEMAP_EXTENT_DATA_INLINE, FIEMAP_EXTENT_DELALLOC, FIEMAP_EXTENT_ENCODED, FIEMAP_EXTENT_LAST,
+    FIEMAP_EXTENT_SHARED, FIEMAP_EXTENT_UNKNOWN, FIEMAP_EXTENT_UNWRITTEN, FIEMAP_FLAG_SYNC,
+    FiemapExtent, FiemapHeader,
+};
+use uapi::{Errno, request};
+use volume::{
+    ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
+    FileExtent, FileId, FileRange, Page, Place, Position, SpaceRule, Volume, VolumeError,
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::files::{self, Descriptors, of_file, write_error};
+use super::scope::Scope;
+use super::seen::{Seen, references_in};
+use super::{Opened, Options, commit, fatal};
+use crate::{errno_of, ioctl, ioctl_space, ioctl_trees, system, system_errno};
+
+/// A page is full with so many files or file extents.
+const PAGE_LEN: usize = 1 << 14;
+/// Extents that are asked for at once.
+const NR_EXTENTS: usize = 512;
+/// The least that is the same in the kernels of today.
+const DEDUPE_LEN_MAX: u64 = 16 << 20;
+/// The number of a compression that `FIEMAP` does not name.
+const UNNAMED: u8 = u8::MAX;
+
+/// The volume.
+#[derive(Debug)]
+pub(super) struct MapVolume {
+    fd: OwnedFd,
+    files: BTreeMap<FileId, PathBuf>,
+    min_bytes: u64,
+    is_btrfs: bool,
+    block_bytes: u64,
+    descriptors: Descriptors,
+    nr_io_threads: usize,
+    /// What the pages told, by address, as far as it is sorted.
+    seen: Vec<Seen>,
+    is_sorted: bool,
+}
+
+impl MapVolume {
+    pub(super) fn open(options: &Options<'_>, mut scope: Scope) -> Result<Opened, BackendError> {
+        let fd = scope.clone_fd()?;
+        let is_btrfs = scope.is_btrfs();
+        let block_bytes = match is_btrfs {
+            true => ioctl_trees::fs_info(&fd)
+                .map_err(|errno| system_errno("ask what the filesystem is like", errno))?
+                .sector_bytes
+                .into(),
+            false => {
+                let stat = fstatfs(&fd).map_err(|errno| system("look at the filesystem", errno))?;
+                stat.f_bsize.unsigned_abs().max(4096)
+            }
+        };
+        let files = scope.for_map(options);
+        let volume = MapVolume {
+            fd,
+            files,
+            min_bytes: options.min_bytes,
+            is_btrfs,
+            block_bytes,
+            descriptors: Descriptors::new(),
+            nr_io_threads: options.nr_io_threads,
+            seen: Vec::new(),
+            is_sorted: true,
+        };
+        Ok(Opened {
+            volume: Box::new(volume),
+            has_checksums: false,
+            skipped: scope.skipped,
+        })
+    }
+
+    /// Returns the file: for writing if that is allowed, for a kernel lets ordinary users share
+    /// only what they may write.
+    fn fd(&mut self, file: FileId) -> Result<Arc<OwnedFd>, Errno> {
+        let files = &self.files;
+        self.descriptors.get(file, || {
+            let path = files.get(&file).ok_or(Errno::ENOENT)?;
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let open = |access| openat(CWD, path.as_path(), flags | access, Mode::empty());
+            let fd = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY));
+            fd.map_err(errno_of)
+        })
+    }
+
+    /// Looks at a file; `None` if another one has its name by now.
+    fn look(&mut self, id: FileId) -> Result<Option<File>, VolumeError> {
+        let fd = match self.fd(id) {
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(of_file(id, "open", errno)),
+            Ok(fd) => fd,
+        };
+        let stat = fstat(&fd).map_err(|errno| of_file(id, "look at", errno_of(errno)))?;
+        if stat.st_ino != id.inode {
+            return Ok(None);
+        }
+        let flags = ioctl::inode_flags(&fd).unwrap_or(0);
+        let access = rustix::fs::fcntl_getfl(&fd).map_or(OFlags::RDONLY, |it| it & OFlags::RWMODE);
+        let user = geteuid();
+        let may_share = access == OFlags::RDWR || user.is_root() || user.as_raw() == stat.st_uid;
+        Ok(Some(File {
+            id,
+            size: stat.st_size.unsigned_abs(),
+            is_nodatasum: flags & request::FS_NOCOW_FL != 0,
+            is_movable: may_share && flags & request::FS_IMMUTABLE_FL == 0,
+            generation: 0,
+        }))
+    }
+
+    /// Calls `visit` with each extent of the map of a range, as it is once data is written back.
+    fn map(
+        &mut self,
+        range: FileRange,
+        mut visit: impl FnMut(&FiemapExtent, u64),
+    ) -> Result<(), VolumeError> {
+        let wrong = |errno| of_file(range.file, "map", errno);
+        let fd = self.fd(range.file).map_err(wrong)?;
+        let len = size_of::<FiemapHeader>() + NR_EXTENTS * size_of::<FiemapExtent>();
+        let mut buffer = vec![0; len];
+        let mut at = range.offset;
+        while at < range.end() {
+            let header = FiemapHeader {
+                start: at.into(),
+                length: (range.end() - at).into(),
+                flags: FIEMAP_FLAG_SYNC.into(),
+                extent_count: (NR_EXTENTS as u32).into(),
+                ..Default::default()
+            };
+            buffer[..size_of::<FiemapHeader>()].copy_from_slice(header.as_bytes());
+            ioctl::fiemap(&fd, &mut buffer).map_err(wrong)?;
+            let (header, rest) = FiemapHeader::ref_from_prefix(&buffer)
+                .map_err(|_| VolumeError::Fatal("a map is shorter than its header".to_owned()))?;
+            let nr_mapped = (header.mapped_extents.get() as usize).min(NR_EXTENTS);
+            let (extents, _) = <[FiemapExtent]>::ref_from_prefix_with_elems(rest, nr_mapped)
+                .map_err(|_| VolumeError::Fatal("a map is shorter than it says".to_owned()))?;
+            let Some(last) = extents.last() else {
+                return Ok(());
+            };
+            extents
+                .iter()
+                .for_each(|extent| visit(extent, self.block_bytes));
+            if last.flags.get() & FIEMAP_EXTENT_LAST != 0 {
+                return Ok(());
+            }
+            at = at.max(last.logical.get().saturating_add(last.length.get()));
+        }
+        Ok(())
+    }
+
+    /// Adds a file to a page, unless it is too small or gone.
+    fn add(&mut self, id: FileId, page: &mut Page) -> Result<(), VolumeError> {
+        let Some(file) = self.look(id)? else {
+            return Err(of_file(id, "look at", Errno::ENOENT));
+        };
+        if file.size < self.min_bytes.max(1) {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        let whole = FileRange {
+            file: id,
+            offset: 0,
+            len: i64::MAX as u64,
+        };
+        self.map(whole, |extent, block_bytes| {
+            let is_shared = extent.flags.get() & FIEMAP_EXTENT_SHARED != 0;
+            found.extend(file_extent_of(extent, block_bytes).map(|it| (it, is_shared)));
+        })?;
+        page.push_file(file);
+        for (file_extent, is_shared) in found {
+            page.push_extent(file_extent);
+            if let Place::Data { extent, .. } | Place::Preallocated { extent, .. } =
+                file_extent.place
+            {
+                self.is_sorted = false;
+                self.seen.push(Seen {
+                    address: extent.address,
+                    file: id,
+                    offset: file_extent.offset,
+                    len: file_extent.len,
+                    is_shared,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns what an extent of a map says; `None` if it has no place.
+fn file_extent_of(extent: &FiemapExtent, block_bytes: u64) -> Option<FileExtent> {
+    let flags = extent.flags.get();
+    let has = |flag| flags & flag != 0;
+    if has(FIEMAP_EXTENT_UNKNOWN) || has(FIEMAP_EXTENT_DELALLOC) {
+        return None;
+    }
+    let len = extent.length.get();
+    let place = if has(FIEMAP_EXTENT_DATA_INLINE) {
+        Place::Inline
+    } else {
+        let bytes = len.next_multiple_of(block_bytes);
+        let extent = Extent {
+            address: extent.physical.get(),
+            disk_bytes: bytes,
+            ram_bytes: bytes,
+            compression: match has(FIEMAP_EXTENT_ENCODED) {
+                true => Compression::Algorithm(UNNAMED),
+                false => Compression::None,
+            },
+        };
+        match has(FIEMAP_EXTENT_UNWRITTEN) {
+            true => Place::Preallocated { extent, within: 0 },
+            false => Place::Data { extent, within: 0 },
+        }
+    };
+    Some(FileExtent {
+        offset: extent.logical.get(),
+        len,
+        generation: 0,
+        place,
+    })
+}
+
+impl Volume for MapVolume {
+    fn block_bytes(&self) -> u64 {
+        self.block_bytes
+    }
+
+    fn space_rule(&self) -> SpaceRule {
+        SpaceRule::Blocks
+    }
+
+    fn checksum_strength(&self) -> Option<ChecksumStrength> {
+        None
+    }
+
+    fn dedupe_len_max(&self) -> u64 {
+        DEDUPE_LEN_MAX
+    }
+
+    fn next_page(
+        &mut self,
+        from: Position,
+        _newer_than: u64,
+        page: &mut Page,
+    ) -> Result<Option<Position>, VolumeError> {
+        page.clear();
+        if from == Position::default() {
+            self.seen.clear();
+        }
+        let first = FileId {
+            root: from.root,
+            inode: from.inode,
+        };
+        let ids: Vec<FileId> = self
+            .files
+            .range(first..)
+            .map(|(id, _)| *id)
+            .take(PAGE_LEN + 1)
+            .collect();
+        for (nr_done, id) in ids.iter().enumerate() {
+            if PAGE_LEN <= page.file_extents.len().max(nr_done) {
+                return Ok(Some(Position::of(*id)));
+            }
+            match self.add(*id, page) {
+                Err(error) if error.is_of_one_file() => page.errors.push(error),
+                result => result?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
+        self.look(file)
+    }
+
+    fn file_extents(
+        &mut self,
+        range: FileRange,
+        found: &mut Vec<FileExtent>,
+    ) -> Result<(), VolumeError> {
+        self.map(range, |extent, block_bytes| {
+            found.extend(file_extent_of(extent, block_bytes));
+        })
+    }
+
+    fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        if !self.is_sorted {
+            self.seen.sort_unstable();
+            self.is_sorted = true;
+        }
+        let longest = self.seen.iter().map(|seen| seen.len).max().unwrap_or(0);
+        Ok(extents
+            .iter()
+            .map(|extent| references_in(&self.seen, extent, longest))
+            .collect())
+    }
+
+    fn checksums(
+        &mut self,
+        _address: u64,
+        len: u64,
+        found: &mut Vec<Option<u64>>,
+    ) -> Result<(), VolumeError> {
+        let nr_blocks = len.div_ceil(self.block_bytes);
+        found.extend((0..nr_blocks).map(|_| None));
+        Ok(())
+    }
+
+    fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
+        let fd = self
+            .fd(file)
+            .map_err(|errno| of_file(file, "open", errno))?;
+        files::read(fd, offset, bytes).map_err(|errno| of_file(file, "read", errno))
+    }
+
+    fn hash_blocks(
+        &mut self,
+        ranges: &[FileRange],
+        hash: fn(&[u8]) -> u64,
+        found: &mut Vec<Result<Vec<u64>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        let (block, nr_threads) = (self.block_bytes as usize, self.nr_io_threads);
+        let open = |file| self.fd(file).map_err(|errno| of_file(file, "open", errno));
+        files::hash_blocks(ranges, block, nr_threads, open, hash, found);
+        Ok(())
+    }
+
+    fn read_ahead(&mut self, ranges: &[FileRange]) {
+        for range in ranges {
+            if let Ok(fd) = self.fd(range.file) {
+                files::read_ahead(fd, range.offset, range.len);
+            }
+        }
+    }
+
+    fn dedupe(
+        &mut self,
+        source: FileRange,
+        targets: &[DedupeTarget],
+    ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        let fd = self.fd(source.file);
+        let fd = fd.map_err(|errno| of_file(source.file, "open", errno))?;
+        let targets: Vec<_> = targets
+            .iter()
+            .map(|target| (self.fd(target.file), target.offset))
+            .collect();
+        files::dedupe(&fd, source, &targets)
+    }
+
+    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
+        let wrong = |errno| write_error(like, "create a file beside", errno);
+        let file = self.look(like)?.ok_or_else(|| wrong(Errno::ENOENT))?;
+        let folder = self.files.get(&like).and_then(|path| path.parent());
+        let folder = folder.ok_or_else(|| wrong(Errno::ENOENT))?;
+        let folder = match folder.as_os_str().is_empty() {
+            true => ".".as_ref(),
+            false => folder,
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(CWD, folder, flags, Mode::empty()).map_err(|it| wrong(errno_of(it)))?;
+        let fd = files::create(folder, file.is_nodatasum).map_err(wrong)?;
+        let file = FileId {
+            root: like.root,
+            inode: files::inode_of(&fd).map_err(wrong)?,
+        };
+        self.descriptors.keep_temporary(file, fd);
+        Ok(file)
+    }
+
+    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
+        let wrong = |errno| write_error(file, "write a copy", errno);
+        let fd = self.descriptors.temporary(file);
+        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
+        files::write(fd, offset, bytes).map_err(wrong)
+    }
+
+    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
+        let wrong = |errno| write_error(file, "write back a copy", errno);
+        let fd = self.descriptors.temporary(file);
+        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
+        files::flush(fd).map_err(wrong)
+    }
+
+    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
+        self.descriptors.remove_temporary(file);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), VolumeError> {
+        match self.is_btrfs {
+            true => commit(&self.fd),
+            false => syncfs(&self.fd)
+                .map_err(|errno| fatal("write back the filesystem", errno_of(errno))),
+        }
+    }
+
+    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
+        let wrong = |errno| fatal("ask for the used space", errno);
+        if self.is_btrfs {
+            return ioctl_space::data_bytes(self.fd.as_fd()).map_err(wrong);
+        }
+        let stat = fstatfs(&self.fd).map_err(|errno| wrong(errno_of(errno)))?;
+        let used_blocks = stat.f_blocks.saturating_sub(stat.f_bfree);
+        Ok(used_blocks.saturating_mul(stat.f_bsize.unsigned_abs()))
+    }
+
+    fn path(&mut self, file: FileId) -> Option<String> {
+        let path = self.files.get(&file)?;
+        Some(path.display().to_string())
+    }
+}

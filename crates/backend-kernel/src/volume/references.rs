@@ -1,0 +1,149 @@
+//! What refers to extents: asked of the kernel one by one, or found in one pass over all
+//! subvolumes, whichever is likely to be faster.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use ondisk::{FileExtentItem, FileExtentPlace, Key, KeyRange, TreeId};
+use rustc_hash::FxHashMap;
+use uapi::Errno;
+use volume::{Extent, ExtentReferences, FileId, Reference, ReferenceKind, VolumeError};
+
+use super::fatal;
+use super::trees::{Size, Trees, inodes_from};
+use crate::ioctl_trees;
+
+/// What asking for the references of one extent takes, about: one call and a search for each.
+const ONE: Duration = Duration::from_micros(10);
+/// Words of a buffer for resolved references: 2 of its header, 3 for each.
+const REFS_LEN: usize = 2 + 3 * 21_000;
+
+/// Returns everything that refers to each extent. A pass over the trees took `pass` before.
+pub(super) fn of(
+    trees: &mut Trees,
+    extents: &[Extent],
+    pass: Duration,
+) -> Result<Vec<ExtentReferences>, VolumeError> {
+    let (roots, has_dying) = trees.roots()?;
+    let mut found: Vec<ExtentReferences> = extents
+        .iter()
+        .map(|extent| ExtentReferences {
+            address: extent.address,
+            references: Vec::new(),
+            is_complete: !has_dying,
+        })
+        .collect();
+    if pass < ONE * u32::try_from(extents.len()).unwrap_or(u32::MAX) {
+        by_walking(trees, &roots, &mut found)?;
+        return Ok(found);
+    }
+    let mut buffer = vec![0; REFS_LEN];
+    for extent in &mut found {
+        by_asking(trees, extent, &mut buffer)?;
+    }
+    Ok(found)
+}
+
+fn by_walking(
+    trees: &mut Trees,
+    roots: &[u64],
+    found: &mut [ExtentReferences],
+) -> Result<(), VolumeError> {
+    let indexes: FxHashMap<u64, Vec<u32>> = {
+        let mut indexes: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+        for (extent, index) in found.iter().zip(0..) {
+            indexes.entry(extent.address).or_default().push(index);
+        }
+        indexes
+    };
+    for &root in roots {
+        let tree = TreeId(root);
+        trees.each(Size::Large, tree, inodes_from(0, 0, 0), 0, |item| {
+            if item.key.kind != Key::EXTENT_DATA {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let file_extent = FileExtentItem::decode(item.bytes)?;
+            if let Some((address, reference)) = reference_of(root, item.key, &file_extent) {
+                for &index in indexes.get(&address).map_or(&[][..], Vec::as_slice) {
+                    found[index as usize].references.push(reference);
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(())
+}
+
+fn by_asking(
+    trees: &mut Trees,
+    extent: &mut ExtentReferences,
+    buffer: &mut [u64],
+) -> Result<(), VolumeError> {
+    match ioctl_trees::logical_ino(trees.fd(), extent.address, buffer) {
+        Ok(()) => {}
+        // It is gone, or everything that referred to it is.
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(fatal("resolve back references", errno)),
+    }
+    // Two words of header: bytes left and missing, elements there and missed, each 32 bits.
+    let counts = buffer[1].to_ne_bytes();
+    let (nr_words, nr_missed) = counts.split_at(4);
+    let count = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_ne_bytes) as usize;
+    extent.is_complete &= count(nr_missed) == 0;
+    let words = &buffer[2..];
+    let resolved: Vec<(u64, u64, u64)> = words[..count(nr_words).min(words.len())]
+        .chunks_exact(3)
+        .map(|words| (words[0], words[1], words[2]))
+        .collect();
+    for (inode, offset, root) in resolved {
+        let key = Key {
+            object: inode,
+            kind: Key::EXTENT_DATA,
+            offset,
+        };
+        let only = KeyRange {
+            first: key,
+            last: key,
+        };
+        let (address, references) = (extent.address, &mut extent.references);
+        trees.each(Size::Small, TreeId(root), only, 0, |item| {
+            let file_extent = FileExtentItem::decode(item.bytes)?;
+            match reference_of(root, item.key, &file_extent) {
+                Some((found, reference)) if found == address => references.push(reference),
+                _ => {}
+            }
+            Ok(ControlFlow::Break(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// Returns the address of the extent that an item refers to, and how it does.
+fn reference_of(root: u64, key: Key, item: &FileExtentItem) -> Option<(u64, Reference)> {
+    let FileExtentPlace::Extent {
+        is_prealloc,
+        bytenr,
+        offset: within,
+        len,
+        ..
+    } = item.place
+    else {
+        return None;
+    };
+    let file = FileId {
+        root,
+        inode: key.object,
+    };
+    let kind = match is_prealloc {
+        true => ReferenceKind::Preallocated,
+        false => ReferenceKind::Data,
+    };
+    let reference = Reference {
+        file,
+        offset: key.offset,
+        within,
+        len,
+        kind,
+    };
+    Some((bytenr, reference))
+}

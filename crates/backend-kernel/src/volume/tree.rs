@@ -1,0 +1,376 @@
+//! A btrfs seen through its trees, by root: [`TreeVolume`].
+//!
+//! Files are opened to be read, deduped or created, by number and for reading only: the kernel lets
+//! root share the data of a file that is open for reading, in read-only snapshots too.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ondisk::{FileExtentItem, Key, KeyRange, TreeId};
+use rustc_hash::FxHashMap;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use scenario::BackendError;
+use uapi::Errno;
+use volume::{
+    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
+    FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError,
+};
+
+use super::csums::Csums;
+use super::files::{self, Descriptors, of_file, write_error};
+use super::pages::{Pages, file_extent_of, file_of};
+use super::references;
+use super::scope::Scope;
+use super::trees::{FS_TREE, Size, Trees};
+use super::{Opened, Options, Scan, commit, fatal};
+use crate::ioctl_handle::open_inode;
+use crate::{ioctl_space, ioctl_trees, system_errno};
+
+/// `BTRFS_MAX_DEDUPE_LEN`: longer ranges are cut by the kernel, or were refused once.
+const DEDUPE_LEN_MAX: u64 = 16 << 20;
+/// How far before a place the file extent that reaches over it can begin, bytes, tried one after
+/// the other: no extent of data is longer than 128 MiB, none preallocated longer than 256 MiB.
+const BEFORE: [u64; 4] = [0, 1 << 20, 16 << 20, 256 << 20];
+/// Names are put together from so many parts at most.
+const NR_PARTS_MAX: usize = 4096;
+/// How long an inode that nothing holds any more may take to go.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The volume.
+#[derive(Debug)]
+pub(super) struct TreeVolume {
+    trees: Trees,
+    pages: Pages,
+    csums: Csums,
+    block_bytes: u64,
+    csum_bytes: usize,
+    has_checksums: bool,
+    descriptors: Descriptors,
+    /// Folders and files that were named, with their names.
+    names: FxHashMap<FileId, PathBuf>,
+    /// Folders for temporaries, if there can be none beside a file.
+    folders: Vec<PathBuf>,
+    nr_io_threads: usize,
+    is_committed: bool,
+    /// Temporaries that were given up and may still be there.
+    removed: Vec<FileId>,
+}
+
+impl TreeVolume {
+    pub(super) fn open(options: &Options<'_>, mut scope: Scope) -> Result<Opened, BackendError> {
+        let mut trees = Trees::new(scope.clone_fd()?);
+        let info = ioctl_trees::fs_info(trees.fd())
+            .map_err(|errno| system_errno("ask what the filesystem is like", errno))?;
+        let in_scope = scope.for_trees(&mut trees, options);
+        let in_scope = in_scope.map_err(|error| BackendError::Channel(error.to_string()))?;
+        let has_checksums = options.scan != Scan::Read;
+        let volume = TreeVolume {
+            trees,
+            pages: Pages::new(in_scope, options.min_bytes),
+            csums: Csums::new(info.sector_bytes.into(), info.csum_bytes),
+            block_bytes: info.sector_bytes.into(),
+            csum_bytes: info.csum_bytes,
+            has_checksums,
+            descriptors: Descriptors::new(),
+            names: scope
+                .names()
+                .map(|(file, path)| (file, path.to_owned()))
+                .collect(),
+            folders: scope.folders().take(1).map(PathBuf::from).collect(),
+            nr_io_threads: options.nr_io_threads,
+            is_committed: false,
+            removed: Vec::new(),
+        };
+        Ok(Opened {
+            volume: Box::new(volume),
+            has_checksums,
+            skipped: scope.skipped,
+        })
+    }
+
+    /// Returns the file, open for reading.
+    fn fd(&mut self, file: FileId) -> Result<Arc<OwnedFd>, Errno> {
+        let trees = &mut self.trees;
+        self.descriptors.get(file, || {
+            let inode = trees.inode(file.root, file.inode);
+            let inode = inode.map_err(|_| Errno::EIO)?.ok_or(Errno::ENOENT)?;
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+            open_inode(trees.fd(), file.root, file.inode, inode.generation, flags)
+        })
+    }
+
+    /// Returns a folder that files like `like` can be created in.
+    fn folders_for(&mut self, like: FileId) -> Vec<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut found = Vec::new();
+        if let Ok(Some((folder, _))) = self.trees.name(like.root, like.inode)
+            && let Ok(Some(inode)) = self.trees.inode(like.root, folder)
+        {
+            let fd = self.trees.fd();
+            found.extend(open_inode(fd, like.root, folder, inode.generation, flags));
+        }
+        for folder in &self.folders {
+            found.extend(openat(CWD, folder.as_path(), flags, Mode::empty()));
+        }
+        found
+    }
+
+    /// Appends the file extents of a range, if one at its begin or before it is found when the
+    /// search begins `before` bytes before.
+    fn file_extents_from(
+        &mut self,
+        range: FileRange,
+        before: u64,
+        found: &mut Vec<FileExtent>,
+    ) -> Result<bool, VolumeError> {
+        let start = range.offset.saturating_sub(before);
+        let key = |offset| Key {
+            object: range.file.inode,
+            kind: Key::EXTENT_DATA,
+            offset,
+        };
+        let keys = KeyRange {
+            first: key(start),
+            last: key(range.end().saturating_sub(1)),
+        };
+        let mut has_first = start == 0;
+        let tree = TreeId(range.file.root);
+        self.trees.each(Size::Small, tree, keys, 0, |item| {
+            let offset = item.key.offset;
+            has_first |= offset <= range.offset;
+            let extent = file_extent_of(offset, &FileExtentItem::decode(item.bytes)?);
+            if range.offset < offset.saturating_add(extent.len) {
+                found.push(extent);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(has_first)
+    }
+
+    /// Waits until the temporaries that were given up are gone: somebody in the kernel may still
+    /// hold them, and their extents with them.
+    fn wait_for_removed(&mut self) -> Result<(), VolumeError> {
+        let start = Instant::now();
+        while let Some(&file) = self.removed.last() {
+            if self.trees.inode(file.root, file.inode)?.is_none() || PATIENCE < start.elapsed() {
+                self.removed.pop();
+                continue;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Volume for TreeVolume {
+    fn block_bytes(&self) -> u64 {
+        self.block_bytes
+    }
+
+    fn space_rule(&self) -> SpaceRule {
+        SpaceRule::WholeExtents
+    }
+
+    fn checksum_strength(&self) -> Option<ChecksumStrength> {
+        let strength = match self.csum_bytes {
+            ..8 => ChecksumStrength::Weak,
+            _ => ChecksumStrength::Strong,
+        };
+        self.has_checksums.then_some(strength)
+    }
+
+    fn dedupe_len_max(&self) -> u64 {
+        DEDUPE_LEN_MAX
+    }
+
+    fn next_page(
+        &mut self,
+        from: Position,
+        newer_than: u64,
+        page: &mut Page,
+    ) -> Result<Option<Position>, VolumeError> {
+        if from == Position::default() || !self.is_committed {
+            commit(self.trees.fd())?;
+            self.is_committed = true;
+            self.csums.forget();
+        }
+        self.pages.next(&mut self.trees, from, newer_than, page)
+    }
+
+    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
+        if let Some(fd) = self.descriptors.temporary(file) {
+            let looked = files::look_at_temporary(file, fd);
+            return looked
+                .map(Some)
+                .map_err(|errno| of_file(file, "look at", errno));
+        }
+        let inode = self.trees.inode(file.root, file.inode)?;
+        Ok(inode.map(|inode| file_of(file.root, file.inode, &inode)))
+    }
+
+    fn file_extents(
+        &mut self,
+        range: FileRange,
+        found: &mut Vec<FileExtent>,
+    ) -> Result<(), VolumeError> {
+        let nr_before = found.len();
+        for before in BEFORE {
+            found.truncate(nr_before);
+            if self.file_extents_from(range, before, found)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        references::of(&mut self.trees, extents, self.pages.spent)
+    }
+
+    fn checksums(
+        &mut self,
+        address: u64,
+        len: u64,
+        found: &mut Vec<Option<u64>>,
+    ) -> Result<(), VolumeError> {
+        if !self.has_checksums {
+            let nr_blocks = len.div_ceil(self.block_bytes);
+            found.extend((0..nr_blocks).map(|_| None));
+            return Ok(());
+        }
+        self.csums.append(&mut self.trees, address, len, found)
+    }
+
+    fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
+        let fd = self
+            .fd(file)
+            .map_err(|errno| of_file(file, "open", errno))?;
+        files::read(fd, offset, bytes).map_err(|errno| of_file(file, "read", errno))
+    }
+
+    fn hash_blocks(
+        &mut self,
+        ranges: &[FileRange],
+        hash: fn(&[u8]) -> u64,
+        found: &mut Vec<Result<Vec<u64>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        let (block, nr_threads) = (self.block_bytes as usize, self.nr_io_threads);
+        let open = |file| self.fd(file).map_err(|errno| of_file(file, "open", errno));
+        files::hash_blocks(ranges, block, nr_threads, open, hash, found);
+        Ok(())
+    }
+
+    fn read_ahead(&mut self, ranges: &[FileRange]) {
+        for range in ranges {
+            if let Ok(fd) = self.fd(range.file) {
+                files::read_ahead(fd, range.offset, range.len);
+            }
+        }
+    }
+
+    fn dedupe(
+        &mut self,
+        source: FileRange,
+        targets: &[DedupeTarget],
+    ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        let fd = self.fd(source.file);
+        let fd = fd.map_err(|errno| of_file(source.file, "open", errno))?;
+        let targets: Vec<_> = targets
+            .iter()
+            .map(|target| (self.fd(target.file), target.offset))
+            .collect();
+        files::dedupe(&fd, source, &targets)
+    }
+
+    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
+        let wrong = |errno| write_error(like, "create a file beside", errno);
+        let inode = self.trees.inode(like.root, like.inode)?;
+        let inode = inode.ok_or_else(|| wrong(Errno::ENOENT))?;
+        let is_nodatasum = file_of(like.root, like.inode, &inode).is_nodatasum;
+        let mut last = Errno::ENOENT;
+        for folder in self.folders_for(like) {
+            match files::create(folder, is_nodatasum) {
+                Err(errno) => last = errno,
+                Ok(fd) => {
+                    let root = ioctl_trees::tree_of(&fd).map_err(wrong)?.0;
+                    let inode = files::inode_of(&fd).map_err(wrong)?;
+                    let file = FileId { root, inode };
+                    self.descriptors.keep_temporary(file, fd);
+                    return Ok(file);
+                }
+            }
+        }
+        Err(wrong(last))
+    }
+
+    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
+        let wrong = |errno| write_error(file, "write a copy", errno);
+        let fd = self.descriptors.temporary(file);
+        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
+        files::write(fd, offset, bytes).map_err(wrong)
+    }
+
+    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
+        let wrong = |errno| write_error(file, "write back a copy", errno);
+        let fd = self.descriptors.temporary(file);
+        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
+        files::flush(fd).map_err(wrong)
+    }
+
+    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
+        if self.descriptors.remove_temporary(file) {
+            self.removed.push(file);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), VolumeError> {
+        commit(self.trees.fd())?;
+        self.is_committed = true;
+        if !self.removed.is_empty() {
+            self.wait_for_removed()?;
+            commit(self.trees.fd())?;
+        }
+        Ok(())
+    }
+
+    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
+        let used = ioctl_space::data_bytes(self.trees.fd());
+        used.map_err(|errno| fatal("ask for the used space", errno))
+    }
+
+    fn path(&mut self, file: FileId) -> Option<String> {
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let mut at = file;
+        let mut path = loop {
+            if let Some(name) = self.names.get(&at) {
+                break name.clone();
+            }
+            let is_top = at.inode == Key::FIRST_FREE;
+            if is_top && at.root == FS_TREE || NR_PARTS_MAX < parts.len() {
+                break PathBuf::from("/");
+            }
+            let name = match is_top {
+                true => {
+                    let (root, inode, name) = self.trees.name_of_root(at.root).ok()??;
+                    at = FileId { root, inode };
+                    name
+                }
+                false => {
+                    let (inode, name) = self.trees.name(at.root, at.inode).ok()??;
+                    at.inode = inode;
+                    name
+                }
+            };
+            parts.push(name);
+        };
+        path.extend(parts.iter().rev().map(|part| OsStr::from_bytes(part)));
+        Some(path.display().to_string())
+    }
+}

@@ -1,0 +1,214 @@
+//! Searches of trees with a buffer as large as the kernel fills at once: [`Trees`].
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ondisk::{InodeItem, Key, KeyRange, NameItem, RootItem, SearchItem, SearchItems, TreeId};
+use uapi::Errno;
+use volume::VolumeError;
+
+use super::fatal;
+use crate::ioctl_trees::{self, SearchBuffer};
+
+/// The most that the kernel fills at once, bytes (`btrfs_ioctl_tree_search_v2`).
+const LARGE: usize = 16 << 20;
+/// Enough for any item, and for a few of one inode.
+const SMALL: usize = 64 << 10;
+
+/// How much is likely to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Items of one inode or extent.
+    Small,
+    /// A tree.
+    Large,
+}
+
+/// The trees of a btrfs.
+#[derive(Debug)]
+pub(super) struct Trees {
+    fd: OwnedFd,
+    small: SearchBuffer,
+    large: Option<SearchBuffer>,
+}
+
+impl Trees {
+    /// Returns the trees of the filesystem that `fd` is on.
+    pub(super) fn new(fd: OwnedFd) -> Trees {
+        Trees {
+            fd,
+            small: SearchBuffer::new(SMALL),
+            large: None,
+        }
+    }
+
+    /// Returns the descriptor on the filesystem.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Searches once; returns how many items are in the buffer of that size. A tree that is no
+    /// more has none.
+    pub(super) fn search(
+        &mut self,
+        size: Size,
+        tree: TreeId,
+        range: KeyRange,
+        min_transid: u64,
+    ) -> Result<u32, VolumeError> {
+        let buffer = match size {
+            Size::Small => &mut self.small,
+            Size::Large => self.large.get_or_insert_with(|| SearchBuffer::new(LARGE)),
+        };
+        match ioctl_trees::tree_search(&self.fd, tree, range, u32::MAX, min_transid, buffer) {
+            Err(Errno::ENOENT) => Ok(0),
+            Err(errno) => Err(fatal(&format!("search the {tree}"), errno)),
+            Ok(nr_items) => Ok(nr_items),
+        }
+    }
+
+    /// Returns what the last search of that size found.
+    pub(super) fn items(&self, size: Size, nr_items: u32) -> SearchItems<'_> {
+        let buffer = match size {
+            Size::Small => self.small.items(),
+            Size::Large => self.large.as_ref().map_or(&[][..], SearchBuffer::items),
+        };
+        SearchItems::new(buffer, nr_items)
+    }
+
+    /// Calls `visit` with every item of `range` in order, until it breaks.
+    pub(super) fn each(
+        &mut self,
+        size: Size,
+        tree: TreeId,
+        range: KeyRange,
+        min_transid: u64,
+        mut visit: impl FnMut(&SearchItem<'_>) -> Result<ControlFlow<()>, ondisk::ItemError>,
+    ) -> Result<(), VolumeError> {
+        let mut left = Some(range);
+        while let Some(range) = left {
+            let nr_items = self.search(size, tree, range, min_transid)?;
+            if nr_items == 0 {
+                break;
+            }
+            let mut last = range.first;
+            for item in self.items(size, nr_items) {
+                let item = item.map_err(|error| damaged(tree, last, &error))?;
+                last = item.key;
+                match visit(&item).map_err(|error| damaged(tree, last, &error))? {
+                    ControlFlow::Continue(()) => {}
+                    ControlFlow::Break(()) => return Ok(()),
+                }
+            }
+            left = range.behind(last);
+        }
+        Ok(())
+    }
+
+    /// Returns the inode item, if the inode is there.
+    pub(super) fn inode(
+        &mut self,
+        root: u64,
+        inode: u64,
+    ) -> Result<Option<InodeItem>, VolumeError> {
+        let mut found = None;
+        let range = KeyRange::of(inode, Key::INODE_ITEM);
+        self.each(Size::Small, TreeId(root), range, 0, |item| {
+            found = Some(InodeItem::decode(item.bytes)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the first name of an inode, with the directory that it is in.
+    pub(super) fn name(
+        &mut self,
+        root: u64,
+        inode: u64,
+    ) -> Result<Option<(u64, Vec<u8>)>, VolumeError> {
+        let mut found = None;
+        let range = KeyRange::of(inode, Key::INODE_REF);
+        self.each(Size::Small, TreeId(root), range, 0, |item| {
+            let name = NameItem::decode_inode_ref(item.bytes)?.name.to_vec();
+            found = Some((item.key.offset, name));
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns where a subvolume is: the subvolume and the directory that it is in, and its name.
+    pub(super) fn name_of_root(
+        &mut self,
+        root: u64,
+    ) -> Result<Option<(u64, u64, Vec<u8>)>, VolumeError> {
+        let mut found = None;
+        let range = KeyRange::of(root, Key::ROOT_BACKREF);
+        self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
+            let name = NameItem::decode_root_ref(item.bytes)?;
+            let directory = name.directory.unwrap_or(0);
+            found = Some((item.key.offset, directory, name.name.to_vec()));
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the subvolumes that are in a subvolume.
+    pub(super) fn roots_in(&mut self, root: u64) -> Result<Vec<u64>, VolumeError> {
+        let mut found = Vec::new();
+        let range = KeyRange::of(root, Key::ROOT_REF);
+        self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
+            found.push(item.key.offset);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns all subvolumes, and whether there are deleted ones whose trees still hold extents.
+    pub(super) fn roots(&mut self) -> Result<(Vec<u64>, bool), VolumeError> {
+        let mut roots = vec![FS_TREE];
+        let mut has_dying = false;
+        let key = |object| Key {
+            object,
+            kind: Key::ROOT_ITEM,
+            offset: 0,
+        };
+        let range = KeyRange {
+            first: key(Key::FIRST_FREE),
+            last: key(Key::LAST_FREE),
+        };
+        self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
+            if item.key.kind == Key::ROOT_ITEM {
+                match RootItem::decode(item.bytes)?.refs {
+                    0 => has_dying = true,
+                    _ => roots.push(item.key.object),
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok((roots, has_dying))
+    }
+}
+
+/// `BTRFS_FS_TREE_OBJECTID`: the subvolume that every btrfs has.
+pub(super) const FS_TREE: u64 = 5;
+
+/// Returns all keys of inodes from one on.
+pub(super) fn inodes_from(inode: u64, kind: u8, offset: u64) -> KeyRange {
+    KeyRange {
+        first: Key {
+            object: inode.max(Key::FIRST_FREE),
+            kind,
+            offset,
+        },
+        last: Key {
+            object: Key::LAST_FREE,
+            kind: u8::MAX,
+            offset: u64::MAX,
+        },
+    }
+}
+
+/// Returns the error for an item that makes no sense.
+pub(super) fn damaged(tree: TreeId, key: Key, error: &ondisk::ItemError) -> VolumeError {
+    VolumeError::Fatal(format!("the {tree} is damaged at {key}: {error}"))
+}
