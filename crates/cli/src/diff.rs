@@ -63,8 +63,10 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
         )
     });
     let lacking = lacking(&report, &capabilities.0);
+    let mut missing_kinds = report.tally.missing_kinds();
+    missing_kinds.retain(|kind| source.options.can_draw(kind));
     let gaps = Gaps {
-        missing_kinds: report.tally.missing_kinds(),
+        missing_kinds,
         missing_rules: pair.rules,
         proves_nothing: lacking,
     };

@@ -105,10 +105,13 @@ impl FsState {
         resolved
     }
 
-    /// Drops the clean pages of every file that has a name from the page cache, as
+    /// Drops the clean pages of every file that has a name or is open from the page cache, as
     /// `posix_fadvise(2)` with `POSIX_FADV_DONTNEED` does.
     pub fn drop_clean_pages(&mut self) {
-        for id in self.walk_names().nr_names.into_keys() {
+        // Walking brings the inodes with names into memory.
+        self.walk_names();
+        let ids: Vec<InodeId> = self.inodes().map(|(id, _)| id).collect();
+        for id in ids {
             let releases_maps = self.behaviour.releases_maps;
             let inode = self.inode_mut(id);
             let cached = std::mem::take(&mut inode.cached);

@@ -72,7 +72,7 @@ impl Swarm {
             return self.draw_copy();
         };
         let mut call = self.call_for(pair);
-        match self.dice.below(22) {
+        match self.dice.below(26) {
             0..=4 => self.put_edge(&mut call, pair),
             5 => call.source = self.wrong_fd(),
             6 => {
@@ -101,6 +101,10 @@ impl Swarm {
                 fd.mount = Mount::ReadOnly;
             }
             14 => call.source.access = Access::WriteOnly,
+            17 => call.len = 0,
+            18 => call.source.access = Access::WriteOnly,
+            19 => call.source_offset = self.dice.one_of(&edges::NEGATIVE),
+            20 => call.targets[0].offset = self.dice.one_of(&edges::NEGATIVE),
             _ => return self.draw_tail(),
         }
         Some(Op::Dedupe(call))

@@ -31,6 +31,9 @@ const EDGES: [u64; 22] = [
     u64::MAX,
 ];
 
+/// Offsets at which no range of any length begins.
+pub(crate) const NEGATIVE: [u64; 3] = [(1 << 63) - 1, 1 << 63, u64::MAX];
+
 /// Returns a number at an edge: of the kernel, or of a file of `size` bytes.
 pub(crate) fn number(dice: &mut Dice, size: u64) -> u64 {
     match dice.below(10) {

@@ -1,9 +1,8 @@
-//! Operations on one file and its bytes: create, write, truncate, allocate, punch, clone.
+//! Operations on one file and its bytes: create, write, truncate, allocate, punch.
 
-use scenario::{CloneCall, Fd, Name, Op};
+use scenario::{Name, Op};
 
 use crate::blocks::BLOCK_LEN;
-use crate::edges;
 use crate::material;
 use crate::pair;
 use crate::shadow::File;
@@ -198,49 +197,6 @@ impl Swarm {
         };
         let offset = offset.min(limit.saturating_sub(BLOCK_LEN));
         Some((name, offset, len.min(limit - offset)))
-    }
-
-    /// Returns a clone: mostly of whole blocks, sometimes up to EOF, sometimes one to be refused.
-    pub(crate) fn draw_clone(&mut self) -> Option<Op> {
-        let (source_idx, target_idx) = (self.pick_any()?, self.pick_writable()?);
-        let source = &self.shadow.files()[source_idx];
-        let target = &self.shadow.files()[target_idx];
-        let (source_size, target_size) = (source.size, target.size);
-        let mut call = CloneCall {
-            source: self.source_fd(source_idx),
-            source_offset: self.dice.below(source_size / BLOCK_LEN + 1) * BLOCK_LEN,
-            len: self.dice.between(1, 16) * BLOCK_LEN,
-            target: Fd::file(self.shadow.files()[target_idx].name.clone()),
-            target_offset: self.dice.below(target_size / BLOCK_LEN + 1) * BLOCK_LEN,
-        };
-        let room = source_size.saturating_sub(call.source_offset);
-        match self.dice.below(10) {
-            0 => call.len = 0,
-            1 => call.len = room,
-            2 => {
-                let edge = edges::number(&mut self.dice, source_size);
-                match self.dice.below(3) {
-                    0 => call.source_offset = edge,
-                    1 => call.len = edge,
-                    _ => call.target_offset = edge,
-                }
-            }
-            _ => call.len = call.len.min(room - room % BLOCK_LEN).max(BLOCK_LEN),
-        }
-        // A clone far past EOF makes a file that is costly to read.
-        let limit = self.weights.file_size_max;
-        if call.target_offset < 1 << 62 {
-            call.target_offset %= limit;
-            let len = if call.len == 0 {
-                source_size
-            } else {
-                call.len.min(source_size)
-            };
-            if limit < call.target_offset + len {
-                call.target_offset = 0;
-            }
-        }
-        Some(Op::Clone(call))
     }
 
     /// Returns a name that no file has, sometimes within a directory or subvolume.

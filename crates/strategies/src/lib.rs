@@ -12,6 +12,7 @@ pub mod proptest_ops;
 
 mod attribute_ops;
 mod blocks;
+mod clone_ops;
 mod counts;
 mod dedupe_ops;
 mod dice;

@@ -58,6 +58,16 @@ impl SwarmOptions {
             ..SwarmOptions::default()
         }
     }
+
+    /// Returns whether operations of a kind, one of [`Op::KINDS`], come in a run at all.
+    #[must_use]
+    pub fn can_draw(&self, kind: &str) -> bool {
+        match kind {
+            "tick" => !self.has_fine_times,
+            "fifo" | "chown" | "delete" => self.is_root,
+            _ => true,
+        }
+    }
 }
 
 /// A generator of operations. One seed and one set of options give one list on every machine.
