@@ -80,6 +80,7 @@ fn add(runs: &mut Vec<MapRun>, extent: &FiemapExtent) {
         is_delalloc: has(fiemap::FIEMAP_EXTENT_DELALLOC | fiemap::FIEMAP_EXTENT_UNKNOWN),
         is_unwritten: has(fiemap::FIEMAP_EXTENT_UNWRITTEN),
         is_shared: has(fiemap::FIEMAP_EXTENT_SHARED),
+        is_share_open: false,
         is_inline: has(fiemap::FIEMAP_EXTENT_DATA_INLINE),
         is_encoded: has(fiemap::FIEMAP_EXTENT_ENCODED),
     };

@@ -206,11 +206,12 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
         largest(&tally.elements, 8),
     ));
     print::line(format!("decided by rule: {}", largest(&tally.refusals, 12)));
-    if tally.nr_borrowed_shares != 0 {
-        let times = tally.nr_borrowed_shares;
-        print::line(format!(
-            "freedoms used: SHARED as the extent before it on disk {times}"
-        ));
+    let freedoms = [
+        ("as the extent before it on disk", tally.nr_borrowed_shares),
+        ("by leaves", tally.nr_leaf_shares),
+    ];
+    for (how, times) in freedoms.iter().filter(|(_, times)| *times != 0) {
+        print::line(format!("freedom used: SHARED {how} {times}"));
     }
     gaps.words().into_iter().for_each(print::line);
     let seconds = report.elapsed.as_secs_f64();

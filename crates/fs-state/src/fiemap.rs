@@ -1,7 +1,7 @@
 //! `FIEMAP` without a sync: items as they are, delalloc shown where no written item lies.
 
 use crate::inode::Unwritten;
-use crate::{BLOCK, FileExtent, FsState, InodeId, SliceKind, align_up};
+use crate::{BLOCK, FileExtent, FsState, InodeId, Sharing, SliceKind, align_up};
 
 mod from_maps;
 
@@ -18,8 +18,8 @@ pub struct MapPiece {
     pub is_delalloc: bool,
     /// Preallocated.
     pub is_unwritten: bool,
-    /// More than one back reference.
-    pub is_shared: bool,
+    /// Whether it has more than one back reference.
+    pub sharing: Sharing,
     /// In the tree.
     pub is_inline: bool,
 }
@@ -78,7 +78,7 @@ impl FsState {
                     bytenr: None,
                     is_delalloc: false,
                     is_unwritten: false,
-                    is_shared: false,
+                    sharing: Sharing::default(),
                     is_inline: true,
                 }),
                 FileExtent::Regular(slice) => {
@@ -89,7 +89,7 @@ impl FsState {
                         bytenr: Some(extent.bytenr() + slice.offset),
                         is_delalloc: false,
                         is_unwritten: slice.kind == SliceKind::Prealloc,
-                        is_shared: self.is_extent_shared(slice.extent),
+                        sharing: self.sharing(slice.extent),
                         is_inline: false,
                     };
                     if piece.is_unwritten {
@@ -123,7 +123,7 @@ fn push(piece: MapPiece, map: &mut Vec<MapPiece>) {
             && last.bytenr.map(|bytenr| bytenr + last.len) == piece.bytenr
             && last.is_delalloc == piece.is_delalloc
             && last.is_unwritten == piece.is_unwritten
-            && last.is_shared == piece.is_shared
+            && last.sharing == piece.sharing
             && !last.is_inline;
         if continues {
             last.len += piece.len;
@@ -143,7 +143,7 @@ fn push_delalloc(unwritten: Delalloc<'_>, start: u64, end: u64, map: &mut Vec<Ma
                 bytenr: None,
                 is_delalloc: true,
                 is_unwritten: false,
-                is_shared: false,
+                sharing: Sharing::default(),
                 is_inline: false,
             },
             map,

@@ -50,7 +50,7 @@ pub use fsck::Violation;
 pub use inode::{AttributeKind, Inode, InodeId, InodeStat, Kind};
 pub use item::{ExtentSlice, FileExtent, SliceKind};
 pub use links::Renamed;
-pub use references::DataRef;
+pub use references::{DataRef, Sharing};
 pub use roots::RootId;
 pub use state::{FsState, MountOptions};
 pub use trees::ResolvedRef;

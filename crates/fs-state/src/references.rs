@@ -24,11 +24,24 @@ pub struct DataRef {
     pub count: u32,
 }
 
+/// Whether FIEMAP tells an extent as shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// More than one (root, inode, offset) refers to it.
+    pub is_shared: bool,
+    /// A kernel may say the opposite, for it counts back references, and one made in the name of a
+    /// leaf stands for all items of that leaf. Only several items in one root that has shared
+    /// leaves with a snapshot can be counted so.
+    pub is_open: bool,
+}
+
 /// Which roots may share nodes: a subvolume, its snapshots and theirs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Families {
     /// By root, its family.
     of_root: Vec<usize>,
+    /// By family, whether it ever had more than one root.
+    had_relatives: Vec<bool>,
     /// By family, the roots of it that are live.
     members: Vec<SmallVec<[RootId; 4]>>,
 }
@@ -38,6 +51,7 @@ impl Families {
     pub(crate) fn found(&mut self, root: RootId) {
         debug_assert_eq!(self.of_root.len(), root.0 as usize);
         self.of_root.push(self.members.len());
+        self.had_relatives.push(false);
         self.members.push(SmallVec::from_slice(&[root]));
     }
 
@@ -47,6 +61,7 @@ impl Families {
         let family = self.of_root[relative.0 as usize];
         self.of_root.push(family);
         self.members[family].push(root);
+        self.had_relatives[family] = true;
     }
 
     pub(crate) fn leave(&mut self, root: RootId) {
@@ -96,8 +111,34 @@ impl FsState {
         resolved
     }
 
-    /// Returns whether more than one (root, inode, offset) refers to the extent
-    /// (`btrfs_is_data_extent_shared`, fs/btrfs/backref.c).
+    /// Returns what FIEMAP tells of the extent (`btrfs_is_data_extent_shared`,
+    /// fs/btrfs/backref.c).
+    pub fn sharing(&self, id: ExtentId) -> Sharing {
+        let mut refs = self.extents.get(id).refs().iter();
+        let root_of = |counted: &CountedRef| match counted.referrer.holder() {
+            Holder::Tree(tree) => RootId(tree.0),
+            Holder::Leaf(leaf) => RootId(self.nodes.owner(leaf).0),
+        };
+        let had_relatives = refs.next().is_some_and(|first| {
+            let family = self.families.of_root[root_of(first).0 as usize];
+            self.families.had_relatives[family]
+        });
+        if !had_relatives {
+            let is_shared = self.is_extent_shared(id);
+            return Sharing {
+                is_shared,
+                is_open: false,
+            };
+        }
+        let resolved = self.references(id);
+        let nr_items: u64 = resolved.iter().map(|r| u64::from(r.count)).sum();
+        Sharing {
+            is_shared: resolved.len() > 1,
+            is_open: nr_items > 1 && resolved.iter().all(|r| r.root == resolved[0].root),
+        }
+    }
+
+    /// Returns whether more than one (root, inode, offset) refers to the extent.
     pub fn is_extent_shared(&self, id: ExtentId) -> bool {
         let mut first: Option<(RootId, u64, u64)> = None;
         let mut is_shared = false;

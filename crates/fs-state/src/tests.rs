@@ -162,7 +162,7 @@ fn a_snapshot_shares_every_extent_and_survives_changes() {
     write(&mut fs, a, 0, &Content::pattern(1, 0, 16 * K));
     fs.snapshot(".", "S", true).expect("a fresh name");
     let copy = fs.lookup("S/A").expect("in the snapshot");
-    assert!(fs.fiemap(a).iter().all(|piece| piece.is_shared));
+    assert!(fs.fiemap(a).iter().all(|piece| piece.sharing.is_shared));
     assert_eq!(fs.fiemap(a), fs.fiemap(copy));
     write(&mut fs, a, 0, &Content::byte(0, 16 * K));
     fs.flush(a);
@@ -171,5 +171,5 @@ fn a_snapshot_shares_every_extent_and_survives_changes() {
         Content::pattern(1, 0, 16 * K).digest()
     );
     assert_sound(&fs);
-    assert!(fs.fiemap(copy).iter().all(|piece| !piece.is_shared));
+    assert!(fs.fiemap(copy).iter().all(|piece| !piece.sharing.is_shared));
 }

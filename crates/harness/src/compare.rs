@@ -29,6 +29,8 @@ pub struct Comparer {
     touching: Option<FxHashMap<Name, Touching>>,
     /// How often a map told an extent as the one before it on disk.
     nr_borrowed_shares: u64,
+    /// How often a map told an extent otherwise than by counting references.
+    nr_leaf_shares: u64,
     left_has_fine_times: bool,
     right_has_fine_times: bool,
     seen: FxHashMap<Name, Seen>,
@@ -59,6 +61,7 @@ impl Comparer {
             has_extents: left.has_extents && right.has_extents,
             touching: (!left.has_exact_shares).then(FxHashMap::default),
             nr_borrowed_shares: 0,
+            nr_leaf_shares: 0,
             left_has_fine_times: left.has_fine_times,
             right_has_fine_times: right.has_fine_times,
             seen: FxHashMap::default(),
@@ -72,6 +75,12 @@ impl Comparer {
     /// on disk is: where the expected witness says that this may be.
     pub(crate) fn nr_borrowed_shares(&self) -> u64 {
         self.nr_borrowed_shares
+    }
+
+    /// Returns how often an observed map told an extent shared, or not, otherwise than the expected
+    /// one, which said that this depends on leaves.
+    pub(crate) fn nr_leaf_shares(&self) -> u64 {
+        self.nr_leaf_shares
     }
 
     /// Returns on what the two replies to an exchange disagree, at most 16 facts. Once there was a
@@ -256,9 +265,13 @@ impl Comparer {
         let nr_before = differences.len();
         let touching = self.touching.as_mut();
         let touching = touching.map(|touching| touching.entry(name.clone()).or_default());
-        let map::Compared { pairs, nr_borrowed } =
-            map::compare(name, left, right, touching, differences);
+        let map::Compared {
+            pairs,
+            nr_borrowed,
+            nr_by_leaves,
+        } = map::compare(name, left, right, touching, differences);
         self.nr_borrowed_shares += nr_borrowed;
+        self.nr_leaf_shares += nr_by_leaves;
         seen.is_settled = nr_before == differences.len();
         let nr_head = seen
             .pairs

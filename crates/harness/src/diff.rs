@@ -258,6 +258,7 @@ impl Run<'_> {
             }
         }
         self.tally.nr_borrowed_shares += duel.nr_borrowed_shares();
+        self.tally.nr_leaf_shares += duel.nr_leaf_shares();
         Ok(())
     }
 

@@ -370,6 +370,7 @@ fn map_text(run: Option<(MapFlags, bool)>) -> String {
         is_delalloc,
         is_unwritten,
         is_shared,
+        is_share_open: _,
         is_inline,
         is_encoded,
     } = flags;

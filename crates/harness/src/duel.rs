@@ -113,6 +113,11 @@ impl Duel {
         self.comparer.nr_borrowed_shares()
     }
 
+    /// Returns how often a map told an extent otherwise than by counting references.
+    pub(crate) fn nr_leaf_shares(&self) -> u64 {
+        self.comparer.nr_leaf_shares()
+    }
+
     /// Carries out one exchange on both and compares.
     pub(crate) fn play(
         &mut self,

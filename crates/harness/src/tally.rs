@@ -37,6 +37,8 @@ pub struct Tally {
     /// Parts of maps that were told shared, or not, as the extent before them on disk: the freedom
     /// of maps that are drawn from a cache.
     pub nr_borrowed_shares: u64,
+    /// Parts of maps that were told shared, or not, by the leaves that hold the items.
+    pub nr_leaf_shares: u64,
 }
 
 /// Shares of the dedupe calls of a run, between 0 and 1.

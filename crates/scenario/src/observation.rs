@@ -101,6 +101,9 @@ pub struct MapFlags {
     pub is_unwritten: bool,
     /// `SHARED`.
     pub is_shared: bool,
+    /// Whether a kernel may say the opposite about `SHARED`: it depends on which leaves hold the
+    /// items. Only a witness that knows no leaves says so.
+    pub is_share_open: bool,
     /// `DATA_INLINE | NOT_ALIGNED`.
     pub is_inline: bool,
     /// `ENCODED`: compressed.

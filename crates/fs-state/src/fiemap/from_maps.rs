@@ -5,7 +5,7 @@
 //! are merged in the cache once an fsync has logged them; that is not modelled.
 
 use super::{MapPiece, push};
-use crate::{ExtentId, FileExtent, FsState, InodeId, SliceKind, align_up};
+use crate::{ExtentId, FileExtent, FsState, InodeId, Sharing, SliceKind, align_up};
 
 /// An extent map: what a range of a file is.
 #[derive(Clone, Copy)]
@@ -160,22 +160,25 @@ impl FsState {
             bytenr: None,
             is_delalloc: matches!(map.what, What::Delalloc),
             is_unwritten: false,
-            is_shared: false,
+            sharing: Sharing::default(),
             is_inline: matches!(map.what, What::Inline),
         };
         let What::Data(storage) = map.what else {
             return piece;
         };
         let extent = self.extents.get(storage.extent);
-        let is_taken_for_shared = self.is_extent_shared(storage.extent)
-            || self.behaviour.shares_by_delayed
-                && self
-                    .extents
-                    .has_delayed_ref_of_other(storage.extent, self.inode(id).ino);
+        let mut sharing = self.sharing(storage.extent);
+        sharing.is_shared |= self.behaviour.shares_by_delayed
+            && self
+                .extents
+                .has_delayed_ref_of_other(storage.extent, self.inode(id).ino);
+        if !storage.knows_extent {
+            sharing = Sharing::default();
+        }
         MapPiece {
             bytenr: Some(extent.bytenr() + storage.offset + (start - map.start)),
             is_unwritten: storage.is_unwritten,
-            is_shared: storage.knows_extent && is_taken_for_shared,
+            sharing,
             ..piece
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Compared {
     pub(super) pairs: Vec<Pair>,
     /// How many parts are told as the one before them on disk.
     pub(super) nr_borrowed: u64,
+    /// How many parts are told otherwise than by counting references, where that is open.
+    pub(super) nr_by_leaves: u64,
 }
 
 /// Compares flags and pairs the storage. With `touching`, the SHARED flag of what touches on disk
@@ -36,7 +38,7 @@ pub(super) fn compare(
     mut touching: Option<&mut Touching>,
     differences: &mut Vec<Difference>,
 ) -> Compared {
-    let mut nr_borrowed = 0;
+    let (mut nr_borrowed, mut nr_by_leaves) = (0, 0);
     let mut pairs: Vec<Pair> = Vec::with_capacity(left.len());
     let (mut left, mut right) = (Cursor::new(left), Cursor::new(right));
     let mut at = 0;
@@ -44,6 +46,10 @@ pub(super) fn compare(
         // From the edge on, both sides are the same up to the next edge of either.
         at = start;
         let (left_run, right_run) = (left.at(at), right.at(at));
+        let told = left_run.map(|run| closed(run, right_run));
+        let shares = |run: &MapRun| run.flags.is_shared;
+        nr_by_leaves += u64::from(left_run.map(shares) != told.as_ref().map(shares));
+        let left_run = told.as_ref();
         let end = nearest(left.next_edge(at + 1), right.next_edge(at + 1)).unwrap_or(at);
         if end <= at {
             break;
@@ -84,7 +90,23 @@ pub(super) fn compare(
         }
         at = end;
     }
-    Compared { pairs, nr_borrowed }
+    Compared {
+        pairs,
+        nr_borrowed,
+        nr_by_leaves,
+    }
+}
+
+/// Returns the expected run with the observed SHARED flag if that is open.
+fn closed(left: &MapRun, right: Option<&MapRun>) -> MapRun {
+    let mut told = *left;
+    told.flags.is_share_open = false;
+    if left.flags.is_share_open
+        && let Some(right) = right
+    {
+        told.flags.is_shared = right.flags.is_shared;
+    }
+    told
 }
 
 pub(super) fn is_alike(left: &MapRun, right: &MapRun) -> bool {

@@ -275,3 +275,15 @@ fn what_touches_on_disk_does_so_under_another_name_of_the_file() {
     let right = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @7176k shared\nend\n";
     check(comparer, "flush B\n  observe B\n", left, right, &[]);
 }
+
+#[test]
+fn a_share_that_is_open_may_be_told_either_way() {
+    let asked = "flush A\n  observe A\n";
+    let left = "  = ok\n  = STAT\n  = * 0..8k @1m shared share-open\nend\n";
+    for (word, nr_used) in [(" shared", 0), ("", 1)] {
+        let comparer = &mut comparer();
+        let right = format!("  = ok\n  = STAT\n  = * 0..8k @7m{word}\nend\n");
+        check(comparer, asked, left, &right, &[]);
+        assert_eq!(comparer.nr_leaf_shares(), nr_used);
+    }
+}

@@ -113,7 +113,8 @@ fn run_of(piece: &MapPiece) -> MapRun {
         flags: MapFlags {
             is_delalloc: piece.is_delalloc,
             is_unwritten: piece.is_unwritten,
-            is_shared: piece.is_shared,
+            is_shared: piece.sharing.is_shared,
+            is_share_open: piece.sharing.is_open,
             is_inline: piece.is_inline,
             is_encoded: false,
         },

@@ -25,7 +25,14 @@ pub enum Places<'a> {
 const OBSERVATION: &str = "one of absent, unreadable ERRNO, file ..., dir ..., fifo ...";
 
 /// The flags of a map run in the order of printing.
-const FLAGS: [&str; 5] = ["shared", "unwritten", "delalloc", "inline", "encoded"];
+const FLAGS: [&str; 6] = [
+    "shared",
+    "share-open",
+    "unwritten",
+    "delalloc",
+    "inline",
+    "encoded",
+];
 
 /// Returns the result lines that tell what was seen of `name`, without `= `: one line for the
 /// inode and one for each run of its map.
@@ -137,10 +144,18 @@ fn print_run(
         is_delalloc,
         is_unwritten,
         is_shared,
+        is_share_open,
         is_inline,
         is_encoded,
     } = flags;
-    let is_set = [is_shared, is_unwritten, is_delalloc, is_inline, is_encoded];
+    let is_set = [
+        is_shared,
+        is_share_open,
+        is_unwritten,
+        is_delalloc,
+        is_inline,
+        is_encoded,
+    ];
     for (word, _) in FLAGS.iter().zip(is_set).filter(|(_, is_set)| *is_set) {
         write!(line, " {word}")?;
     }
@@ -250,6 +265,7 @@ pub(super) fn parse_run(cursor: &mut Cursor<'_>) -> Result<MapRun, ParseError> {
     while let Some(word) = cursor.next() {
         let flag = match word.text {
             "shared" => &mut run.flags.is_shared,
+            "share-open" => &mut run.flags.is_share_open,
             "unwritten" => &mut run.flags.is_unwritten,
             "delalloc" => &mut run.flags.is_delalloc,
             "inline" => &mut run.flags.is_inline,

@@ -425,14 +425,22 @@ fn map_run() -> impl Strategy<Value = MapRun> {
         number(),
         number(),
         option::of(number().prop_map(Storage)),
-        any::<[bool; 5]>(),
+        any::<[bool; 6]>(),
     )
         .prop_map(|(offset, len, storage, flags)| {
-            let [is_delalloc, is_unwritten, is_shared, is_inline, is_encoded] = flags;
+            let [
+                is_delalloc,
+                is_unwritten,
+                is_shared,
+                is_share_open,
+                is_inline,
+                is_encoded,
+            ] = flags;
             let flags = MapFlags {
                 is_delalloc,
                 is_unwritten,
                 is_shared,
+                is_share_open,
                 is_inline,
                 is_encoded,
             };
