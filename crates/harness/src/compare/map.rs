@@ -97,14 +97,15 @@ pub(super) fn compare(
     }
 }
 
-/// Returns the expected run with the observed SHARED flag if that is open.
+/// Returns the expected run with the observed SHARED flag if one of both says that this is open.
 fn closed(left: &MapRun, right: Option<&MapRun>) -> MapRun {
     let mut told = *left;
-    told.flags.is_share_open = false;
-    if left.flags.is_share_open
-        && let Some(right) = right
-    {
-        told.flags.is_shared = right.flags.is_shared;
+    if let Some(right) = right {
+        let is_open = left.flags.is_share_open || right.flags.is_share_open;
+        if is_open {
+            told.flags.is_shared = right.flags.is_shared;
+        }
+        told.flags.is_share_open = right.flags.is_share_open;
     }
     told
 }
