@@ -20,6 +20,7 @@ pub mod open_file;
 pub mod sequential;
 pub mod step;
 pub mod views;
+pub mod volume;
 
 pub use frame::{CallReport, CloneRequest, ElementReport, Frame, FrameEnd};
 pub use locks::{LockTable, LockViolation, TaskId};
@@ -28,3 +29,4 @@ pub use memory::{Fault, UserMemory};
 pub use open_file::{OpenAt, OpenFile};
 pub use sequential::Sequential;
 pub use step::Flow;
+pub use volume::ModelVolume;

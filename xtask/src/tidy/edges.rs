@@ -32,6 +32,7 @@ const TABLE: &[Row] = &[
     pure("data", &[]),
     pure("ondisk", &[]),
     pure("scenario", &["uapi", "data", "ondisk"]),
+    pure("volume", &["uapi"]),
     pure("ctree", &[]),
     pure("fs-state", &["uapi", "data", "ctree"]),
     pure("rules", &["uapi", "fs-state"]),
@@ -39,7 +40,6 @@ const TABLE: &[Row] = &[
         "model",
         &["uapi", "data", "ondisk", "fs-state", "rules", "scenario"],
     ),
-    pure("volume", &["uapi"]),
     pure("reference", &["uapi", "data", "scenario"]),
     pure("strategies", &["uapi", "data", "scenario", "reference"]),
     pure(

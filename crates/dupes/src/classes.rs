@@ -1,0 +1,162 @@
+//! Match: records in the order of their keys become classes of equal blocks.
+//!
+//! [`Classes`] is the key type. One pass over sorted records, whatever the data: a million equal
+//! blocks are one class of a million. Runs of equal blocks are not looked for here; they come by
+//! themselves where references are moved, block by block, to where their equals lie.
+
+use rustc_hash::FxHashSet;
+use volume::{ChecksumStrength, Volume};
+
+use crate::catalog::{BlockId, Catalog, ExtentIdx, Known};
+use crate::report::{Report, Stopped};
+use crate::sort::Sorted;
+use crate::watch::{Phase, Watch};
+use crate::weak;
+
+/// The number of a class of equal blocks.
+pub(crate) type ClassId = u32;
+
+/// A block that has the number of a class: no class.
+const UNIQUE: ClassId = ClassId::MAX;
+/// An extent none of whose blocks has a class.
+const NO_CLASSES: u64 = u64::MAX;
+
+/// Which blocks are equal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Classes {
+    /// By extent, where its blocks begin in `of_block`.
+    starts: Vec<u64>,
+    /// By block of the extents that have a duplicate, its class.
+    of_block: Vec<ClassId>,
+    /// By class, the key of its blocks.
+    keys: Vec<u64>,
+}
+
+/// A block that has an equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Member {
+    pub(crate) block: BlockId,
+    pub(crate) class: ClassId,
+}
+
+/// Groups blocks with equal keys. Keys that are weak, and those in `distrusted`, are held against
+/// their neighbours or what is read ([`weak`]).
+///
+/// # Errors
+/// If records cannot be read, the volume fails as a whole, or the watch says stop.
+pub(crate) fn group(
+    catalog: &Catalog,
+    mut sorted: Sorted,
+    distrusted: &FxHashSet<u64>,
+    volume: &mut dyn Volume,
+    watch: &mut dyn Watch,
+    report: &mut Report,
+) -> Result<Classes, Stopped> {
+    let mut members: Vec<Member> = Vec::new();
+    let mut keys: Vec<u64> = Vec::new();
+    let mut next = sorted.next()?;
+    while let Some(first) = next {
+        let start = members.len();
+        let class = class_id(keys.len());
+        while let Some(record) = next.filter(|record| record.key == first.key) {
+            let block = record.block;
+            members.push(Member { block, class });
+            next = sorted.next()?;
+        }
+        report.nr_blocks += (members.len() - start) as u64;
+        if members.len() - start == 1 {
+            members.truncate(start);
+        } else {
+            keys.push(first.key);
+        }
+        if keys.len().is_multiple_of(1 << 16) {
+            watch.at(Phase::Match, report.nr_blocks, None)?;
+        }
+    }
+    members.sort_unstable();
+    if volume.checksum_strength() == Some(ChecksumStrength::Weak) || !distrusted.is_empty() {
+        weak::settle(catalog, &mut members, &mut keys, distrusted, volume, report)?;
+    }
+    Ok(Classes::new(catalog, &members, &keys))
+}
+
+/// Returns the number of the next class.
+pub(crate) fn class_id(nr_classes: usize) -> ClassId {
+    // 2^32 classes of two blocks are 32 TiB of duplicates.
+    ClassId::try_from(nr_classes).unwrap_or(UNIQUE - 1)
+}
+
+impl Classes {
+    /// Lays out members, which are in the order of blocks, by extent; numbers classes by first
+    /// appearance.
+    fn new(catalog: &Catalog, members: &[Member], keys: &[u64]) -> Classes {
+        let mut classes = Classes::default();
+        let mut numbers = vec![UNIQUE; keys.len()];
+        let mut left = members;
+        for known in &catalog.extents {
+            let nr_blocks = known.extent.ram_bytes / catalog.block;
+            let end = known.first.0 + nr_blocks;
+            let nr_own = left.partition_point(|member| member.block.0 < end);
+            let (own, rest) = left.split_at(nr_own);
+            left = rest;
+            if own.is_empty() {
+                classes.starts.push(NO_CLASSES);
+                continue;
+            }
+            let start = classes.of_block.len();
+            classes.starts.push(start as u64);
+            classes.of_block.resize(start + nr_blocks as usize, UNIQUE);
+            for member in own {
+                let number = &mut numbers[member.class as usize];
+                if *number == UNIQUE {
+                    *number = class_id(classes.keys.len());
+                    classes.keys.push(keys[member.class as usize]);
+                }
+                classes.of_block[start + (member.block.0 - known.first.0) as usize] = *number;
+            }
+        }
+        classes
+    }
+
+    /// Returns the same classes for extents that are cut otherwise, blocks having kept their
+    /// numbers.
+    pub(crate) fn recut(&self, old: &Catalog, new: &Catalog) -> Classes {
+        let start = |known: &Known| {
+            let (old_idx, within) = old.locate(known.first);
+            match self.starts[old_idx as usize] {
+                NO_CLASSES => NO_CLASSES,
+                start => start + u64::from(within),
+            }
+        };
+        Classes {
+            starts: new.extents.iter().map(start).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns how many classes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Returns whether a block of the extent has an equal.
+    pub(crate) fn has_any(&self, extent_idx: ExtentIdx) -> bool {
+        self.starts[extent_idx as usize] != NO_CLASSES
+    }
+
+    /// Returns the class of a block of an extent; `None` if it has no equal.
+    #[inline]
+    pub(crate) fn of(&self, extent_idx: ExtentIdx, within: u32) -> Option<ClassId> {
+        let start = self.starts[extent_idx as usize];
+        if start == NO_CLASSES {
+            return None;
+        }
+        let class = self.of_block[start as usize + within as usize];
+        (class != UNIQUE).then_some(class)
+    }
+
+    /// Returns the key of the blocks of a class.
+    pub(crate) fn key(&self, class: ClassId) -> u64 {
+        self.keys[class as usize]
+    }
+}

@@ -1,0 +1,142 @@
+//! One request at a time: both sides read ahead, the kernel asked, the file extents looked at.
+
+use uapi::Errno;
+use volume::{
+    DedupeStatus, DedupeTarget, FileExtent, FileId, FileRange, Place, Volume, VolumeError,
+};
+
+use super::{Done, Why};
+use crate::plan::Batch;
+use crate::report::Stopped;
+
+/// How often a target is tried.
+const NR_TRIES: usize = 2;
+
+/// Who shares, and what came of it so far.
+pub(super) struct Sharing<'a> {
+    pub(super) volume: &'a mut dyn Volume,
+    pub(super) done: &'a mut Done,
+}
+
+/// A stretch of storage: extent, first byte within it, bytes.
+type Stretch = (u64, u64, u64);
+
+impl Sharing<'_> {
+    /// Lets the targets of a batch refer to the storage of `source`.
+    ///
+    /// # Errors
+    /// If the volume fails as a whole.
+    pub(super) fn batch(&mut self, source: FileId, batch: &Batch) -> Result<(), Stopped> {
+        let range = |file, offset| FileRange {
+            file,
+            offset,
+            len: batch.len,
+        };
+        let from = range(source, batch.offset);
+        let of_target = |target: &DedupeTarget| range(target.file, target.offset);
+        let mut ranges = vec![from];
+        ranges.extend(batch.targets.iter().map(of_target));
+        self.volume.read_ahead(&ranges);
+        let mut left = batch.targets.clone();
+        for try_nr in 1..=NR_TRIES {
+            let is_last = try_nr == NR_TRIES;
+            let statuses = match self.ask(from, &left)? {
+                Ok(statuses) => statuses,
+                Err(why) if is_last || !is_worth_a_try(&why) => {
+                    self.done.fail(from, why);
+                    return Ok(());
+                }
+                Err(_) => continue,
+            };
+            let mut again = Vec::new();
+            for (target, status) in left.iter().zip(statuses) {
+                let why = match status {
+                    DedupeStatus::Same { .. } if self.is_shared(from, of_target(target))? => {
+                        self.done.moved_bytes += batch.len;
+                        continue;
+                    }
+                    DedupeStatus::Same { .. } => Why::NotShared,
+                    DedupeStatus::Differs => Why::Differs,
+                    DedupeStatus::Refused(errno) => Why::Refused(errno),
+                };
+                if is_last || !is_worth_a_try(&why) {
+                    self.done.fail(of_target(target), why);
+                } else {
+                    again.push(*target);
+                }
+            }
+            left = again;
+            if left.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one call; what one file refuses is no error.
+    fn ask(
+        &mut self,
+        from: FileRange,
+        targets: &[DedupeTarget],
+    ) -> Result<Result<Vec<DedupeStatus>, Why>, Stopped> {
+        self.done.nr_requests += 1;
+        match self.volume.dedupe(from, targets) {
+            Ok(statuses) => Ok(Ok(statuses)),
+            Err(VolumeError::File { errno, .. }) => Ok(Err(Why::Refused(errno))),
+            Err(error) if error.is_of_one_file() => Ok(Err(Why::Volume(error))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns whether two ranges refer to the same storage.
+    fn is_shared(&mut self, one: FileRange, other: FileRange) -> Result<bool, Stopped> {
+        Ok(match (self.stretches(one)?, self.stretches(other)?) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => false,
+        })
+    }
+
+    /// Returns the storage of a range, neighbours joined; `None` if the file cannot be asked, or
+    /// not all of it has storage.
+    fn stretches(&mut self, range: FileRange) -> Result<Option<Vec<Stretch>>, Stopped> {
+        let mut found = Vec::new();
+        match self.volume.file_extents(range, &mut found) {
+            Ok(()) => {}
+            Err(error) if error.is_of_one_file() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let end = range.end().next_multiple_of(self.volume.block_bytes());
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut at = range.offset;
+        for FileExtent {
+            offset, len, place, ..
+        } in found
+        {
+            let Place::Data { extent, within } = place else {
+                return Ok(None);
+            };
+            let (from, to) = (offset.max(range.offset), (offset + len).min(end));
+            if from != at || to <= from {
+                return Ok(None);
+            }
+            let within = within + (from - offset);
+            match stretches.last_mut() {
+                Some(last) if (last.0, last.1 + last.2) == (extent.address, within) => {
+                    last.2 += to - from;
+                }
+                _ => stretches.push((extent.address, within, to - from)),
+            }
+            at = to;
+        }
+        Ok((at == end).then_some(stretches))
+    }
+}
+
+/// Returns whether the same call may come out otherwise the next time.
+fn is_worth_a_try(why: &Why) -> bool {
+    match why {
+        Why::Refused(errno) => [Errno::EINTR, Errno::EAGAIN].contains(errno),
+        Why::NotShared => true,
+        Why::Differs | Why::Volume(_) => false,
+    }
+}

@@ -1,0 +1,39 @@
+//! Duplicates of a volume: found, planned away, removed, with the gain known beforehand.
+//!
+//! In the order of a run:
+//!
+//! 1. [`mod@scan`] walks files and file extents; [`mod@hash`] gives each block in storage a key,
+//!    from the filesystem's checksums or by reading it, once however many files show it;
+//! 2. match: [`mod@sort`] puts the keys in order within bounded memory, [`mod@classes`] makes
+//!    classes of equal blocks of them, [`mod@weak`] asks for more evidence where checksums are
+//!    short;
+//! 3. [`mod@plan`] decides which extents go, all their references at once, and predicts what
+//!    comes of it;
+//! 4. [`mod@execute`] has the kernel compare and share, and looks at what became of it.
+//!
+//! [`run`] is all of it, [`find`] and [`Found::plan`] stop before anything is changed. Everything
+//! happens on a [`volume::Volume`]; this crate has no system calls, no clock and no threads.
+
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod classes;
+mod execute;
+mod hash;
+mod options;
+mod plan;
+mod report;
+mod scan;
+mod sort;
+mod watch;
+mod weak;
+
+mod run;
+
+pub use execute::{Done, Failure, Why};
+pub use options::{Options, Rewrite, ScanMode};
+pub use plan::{Batch, Plan, Prediction, Removed, RewriteRun, Rewriting, Stay, StayReason, Step};
+pub use report::{Report, Stopped};
+pub use run::{Found, Round, Summary, find, run};
+pub use sort::{InMemory, Scratch, Spill};
+pub use watch::{Phase, Unwatched, Watch};

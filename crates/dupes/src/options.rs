@@ -1,0 +1,50 @@
+//! What a run is asked to do: [`Options`].
+
+/// Where hashes come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScanMode {
+    /// The filesystem's checksums where they can be used, reading elsewhere.
+    #[default]
+    Checksums,
+    /// Reading only.
+    Read,
+}
+
+/// Whether leftovers of partly duplicated extents are written anew, so that the old extents go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rewrite {
+    /// Nothing is written.
+    Never,
+    /// Where at least twice as much is freed as is written.
+    #[default]
+    Auto,
+    /// Until every distinct block is stored once.
+    Max,
+}
+
+/// What a run is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where hashes come from.
+    pub scan: ScanMode,
+    /// Whether leftovers are written anew.
+    pub rewrite: Rewrite,
+    /// Extents with more references than this stay: kernels take long to resolve them.
+    pub nr_references_max: usize,
+    /// Bytes of memory for sorting; beyond that the records are spilled.
+    pub sort_bytes_max: usize,
+    /// How often a plan is made again because the kernel found bytes to differ.
+    pub nr_rounds_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            scan: ScanMode::default(),
+            rewrite: Rewrite::default(),
+            nr_references_max: 10_000,
+            sort_bytes_max: 512 << 20,
+            nr_rounds_max: 2,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What is decided: which candidates go, and what is written anew for that.
+
+use super::StayReason;
+use super::candidates::{self, Candidate, Stays};
+use crate::catalog::Catalog;
+use crate::classes::Classes;
+
+/// Which candidates go. What they have and no extent that stays has is written anew.
+#[derive(Clone, Debug)]
+pub(crate) struct Decision {
+    /// By candidate, whether it goes.
+    pub(crate) goes: Vec<bool>,
+}
+
+impl Decision {
+    /// Returns, by extent, whether it goes.
+    pub(crate) fn by_extent(&self, catalog: &Catalog, found: &[Candidate]) -> Vec<bool> {
+        let mut goes = vec![false; catalog.extents.len()];
+        for (candidate, is_gone) in found.iter().zip(&self.goes) {
+            goes[candidate.extent_idx as usize] = *is_gone;
+        }
+        goes
+    }
+
+    /// Counts the candidates that stay with something that is elsewhere, too.
+    pub(crate) fn note_needed(
+        &self,
+        catalog: &Catalog,
+        classes: &Classes,
+        found: &[Candidate],
+        stays: &mut Stays,
+    ) {
+        for (candidate, _) in found.iter().zip(&self.goes).filter(|(_, goes)| !**goes) {
+            let known = catalog.known(candidate.extent_idx);
+            let nr = candidates::nr_duplicate(classes, known, candidate.extent_idx);
+            if 0 < nr {
+                stays.add(StayReason::Needed, u64::from(nr) * catalog.block);
+            }
+        }
+    }
+}

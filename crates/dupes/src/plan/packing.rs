@@ -1,0 +1,74 @@
+//! Which extents stay when every distinct block is to be stored once: a packing of large weight.
+//!
+//! What is used in the end is the same whichever extents stay, as long as no two of them have
+//! anything in common and none has a part to which nothing refers: each distinct block once.
+//! What is written is what no extent that stays has; so those that stay are to be large. The
+//! greedy rule takes the largest that has nothing that is there already.
+
+use std::cmp::Reverse;
+
+use super::{Candidate, Decision};
+use crate::catalog::Catalog;
+use crate::classes::Classes;
+
+/// Decides that whatever is there twice goes, and what has parts that nobody refers to.
+pub(super) fn decide(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Decision {
+    let mut is_stored = stored_anyway(catalog, classes, found);
+    let mut order: Vec<usize> = (0..found.len()).collect();
+    order.sort_by_key(|&idx| {
+        let candidate = &found[idx];
+        let nr_live = catalog.known(candidate.extent_idx).nr_live();
+        // What cannot be written anew has to know first whether it stays.
+        let rank = (candidate.may_be_rewritten, Reverse(nr_live));
+        (
+            rank,
+            Reverse(candidate.references.len()),
+            candidate.extent_idx,
+        )
+    });
+    let mut goes = vec![false; found.len()];
+    for idx in order {
+        let candidate = &found[idx];
+        let extent_idx = candidate.extent_idx;
+        let known = catalog.known(extent_idx);
+        let mut own = Vec::with_capacity(known.nr_live() as usize);
+        own.extend(
+            known
+                .live_blocks()
+                .filter_map(|within| classes.of(extent_idx, within)),
+        );
+        let is_elsewhere = |class: &u32| is_stored[*class as usize];
+        goes[idx] = if candidate.may_be_rewritten {
+            let nr_own = own.len();
+            own.sort_unstable();
+            own.dedup();
+            let has_waste = u64::from(known.nr_live()) * catalog.block < known.extent.ram_bytes;
+            has_waste || own.len() < nr_own || own.iter().any(is_elsewhere)
+        } else {
+            candidate.is_all_duplicate && own.iter().all(is_elsewhere)
+        };
+        if !goes[idx] {
+            own.iter()
+                .for_each(|&class| is_stored[class as usize] = true);
+        }
+    }
+    Decision { goes }
+}
+
+/// Returns, by class, whether an extent has it that cannot go.
+fn stored_anyway(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Vec<bool> {
+    let mut is_candidate = vec![false; catalog.extents.len()];
+    for candidate in found {
+        is_candidate[candidate.extent_idx as usize] = true;
+    }
+    let mut is_stored = vec![false; classes.len()];
+    for (known, extent_idx) in catalog.extents.iter().zip(0..) {
+        if !is_candidate[extent_idx as usize] && classes.has_any(extent_idx) {
+            let own = known
+                .live_blocks()
+                .filter_map(|within| classes.of(extent_idx, within));
+            own.for_each(|class| is_stored[class as usize] = true);
+        }
+    }
+    is_stored
+}

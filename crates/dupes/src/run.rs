@@ -1,0 +1,179 @@
+//! A whole run: [`run`]; and its first half, [`find`], after which nothing is changed yet.
+
+use rustc_hash::FxHashSet;
+use volume::{ChecksumStrength, FileRange, Volume};
+
+use crate::catalog::Catalog;
+use crate::classes::{self, Classes};
+use crate::execute::{self, Done};
+use crate::options::Options;
+use crate::plan::{self, Plan, Prediction, Stay};
+use crate::report::{Report, Stopped};
+use crate::scan;
+use crate::sort::{Scratch, Sorter};
+use crate::watch::{Phase, Watch};
+use crate::{hash, plan::Step};
+
+/// What is there, and what of it is equal.
+#[derive(Clone, Debug)]
+pub struct Found {
+    catalog: Catalog,
+    classes: Classes,
+}
+
+/// A plan with what came of it.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// What was expected.
+    pub prediction: Prediction,
+    /// What stays, and why.
+    pub stays: Vec<Stay>,
+    /// What happened.
+    pub done: Done,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Summary {
+    /// What was looked at.
+    pub report: Report,
+    /// What was done: once, or again if checksums turned out to be equal by chance.
+    pub rounds: Vec<Round>,
+    /// Used data bytes before, as the filesystem tells.
+    pub used_before: u64,
+    /// Used data bytes after.
+    pub used_after: u64,
+    /// Why it ended early, if it did.
+    pub stopped: Option<Stopped>,
+}
+
+/// Looks for equal blocks in everything in scope.
+///
+/// # Errors
+/// If the volume fails as a whole, scratch space fails, or the watch says stop.
+pub fn find(
+    volume: &mut dyn Volume,
+    options: &Options,
+    scratch: &mut dyn Scratch,
+    watch: &mut dyn Watch,
+    report: &mut Report,
+) -> Result<Found, Stopped> {
+    find_with(
+        volume,
+        options,
+        &FxHashSet::default(),
+        scratch,
+        watch,
+        report,
+    )
+}
+
+fn find_with(
+    volume: &mut dyn Volume,
+    options: &Options,
+    distrusted: &FxHashSet<u64>,
+    scratch: &mut dyn Scratch,
+    watch: &mut dyn Watch,
+    report: &mut Report,
+) -> Result<Found, Stopped> {
+    let catalog = scan::scan(volume, watch, report)?;
+    let mut sorter = Sorter::new(options.sort_bytes_max, scratch);
+    hash::hash(&catalog, options.scan, volume, &mut sorter, watch, report)?;
+    let sorted = sorter.finish()?;
+    watch.at(Phase::Match, 0, Some(catalog.nr_blocks()))?;
+    let classes = classes::group(&catalog, sorted, distrusted, volume, watch, report)?;
+    Ok(Found { catalog, classes })
+}
+
+impl Found {
+    /// Plans what is to be done; changes nothing.
+    ///
+    /// # Errors
+    /// If the volume fails as a whole, or the watch says stop.
+    pub fn plan(
+        &self,
+        volume: &mut dyn Volume,
+        options: &Options,
+        watch: &mut dyn Watch,
+        report: &mut Report,
+    ) -> Result<Plan, Stopped> {
+        plan::plan(&self.catalog, &self.classes, options, volume, watch, report)
+    }
+
+    /// Returns the keys of what a plan took for equal in a range of a target.
+    fn keys_of(&self, plan: &Plan, range: &FileRange) -> Vec<u64> {
+        let block = self.catalog.block;
+        let mut keys = Vec::new();
+        for origin in plan.origins_in(range, block) {
+            for skip in 0..u64::from(origin.nr_blocks) {
+                let at = origin.target.offset + skip * block;
+                let id = crate::catalog::BlockId(origin.block.0 + skip);
+                let (extent_idx, within) = self.catalog.locate(id);
+                let class = self.classes.of(extent_idx, within);
+                if range.offset <= at && at < range.end() {
+                    keys.extend(class.map(|class| self.classes.key(class)));
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// Finds, plans and does it.
+///
+/// # Errors
+/// If nothing could be done: everything that ends a run later is in [`Summary::stopped`].
+pub fn run(
+    volume: &mut dyn Volume,
+    options: &Options,
+    scratch: &mut dyn Scratch,
+    watch: &mut dyn Watch,
+) -> Result<Summary, Stopped> {
+    volume.sync()?;
+    let used_before = volume.used_bytes()?;
+    let mut summary = Summary {
+        report: Report::default(),
+        rounds: Vec::new(),
+        used_before,
+        used_after: used_before,
+        stopped: None,
+    };
+    let is_weak = volume.checksum_strength() == Some(ChecksumStrength::Weak);
+    let mut distrusted = FxHashSet::default();
+    for _ in 0..options.nr_rounds_max.max(1) {
+        let mut report = Report::default();
+        let found = find_with(volume, options, &distrusted, scratch, watch, &mut report)?;
+        let plan = found.plan(volume, options, watch, &mut report)?;
+        summary.report = report;
+        let (done, stopped) = execute::execute(&plan, volume, watch);
+        for range in done.differing() {
+            distrusted.extend(found.keys_of(&plan, &range));
+        }
+        let goes_on = is_weak && stopped.is_none() && done.differing().next().is_some();
+        summary.stopped = stopped;
+        summary.rounds.push(Round {
+            prediction: plan.prediction,
+            stays: plan.stays,
+            done,
+        });
+        if !goes_on {
+            break;
+        }
+    }
+    if !matches!(summary.stopped, Some(Stopped::Volume(_))) {
+        summary.used_after = volume.used_bytes()?;
+    }
+    Ok(summary)
+}
+
+impl Step {
+    /// Returns the bytes of files that the step moves.
+    #[must_use]
+    pub fn moved_bytes(&self) -> u64 {
+        let of = |batch: &plan::Batch| batch.len * batch.targets.len() as u64;
+        match self {
+            Step::Share { batch, .. } => of(batch),
+            Step::Rewrite(rewriting) => rewriting.batches.iter().map(of).sum(),
+        }
+    }
+}

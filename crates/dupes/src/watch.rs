@@ -1,0 +1,41 @@
+//! Who watches a run: progress in every phase, and the word to stop.
+
+use crate::report::Stopped;
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Walking files and file extents; counts files.
+    Scan,
+    /// Asking for checksums, or reading and hashing; counts blocks.
+    Hash,
+    /// Grouping equal blocks; counts blocks.
+    Match,
+    /// Deciding what stays; counts extents.
+    Plan,
+    /// Moving references; counts bytes of requests.
+    Execute,
+    /// Looking at what is gone; counts extents.
+    Verify,
+}
+
+/// The watch of a run.
+pub trait Watch {
+    /// Is told how far a phase is, in its unit, and of how many if that is known; called at least
+    /// once for each page, batch or request.
+    ///
+    /// # Errors
+    /// [`Stopped::ByWatch`] ends the run where it is: whatever is done stays done, and every file
+    /// is whole at any time.
+    fn at(&mut self, phase: Phase, done: u64, total: Option<u64>) -> Result<(), Stopped>;
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn at(&mut self, _: Phase, _: u64, _: Option<u64>) -> Result<(), Stopped> {
+        Ok(())
+    }
+}

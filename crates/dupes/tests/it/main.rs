@@ -1,0 +1,9 @@
+//! The tool on random trees of the model: contents stay, what is freed is what was predicted, and
+//! nobody could have freed more.
+//!
+//! `XSAME_TREES` says how many trees each property draws; the default keeps `cargo test` short.
+
+mod brute_force;
+mod check;
+mod properties;
+mod tree;
