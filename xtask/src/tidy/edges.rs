@@ -38,8 +38,16 @@ const TABLE: &[Row] = &[
     pure("rules", &["uapi", "fs-state"]),
     pure(
         "model",
-        &["uapi", "data", "ondisk", "fs-state", "rules", "scenario"],
+        &[
+            "uapi", "data", "ondisk", "fs-state", "rules", "scenario", "volume",
+        ],
     ),
+    Row {
+        name: "dupes",
+        on: &["uapi", "volume"],
+        tests_on: &["data", "fs-state", "model", "rules"],
+        kind: Kind::Pure,
+    },
     pure("reference", &["uapi", "data", "scenario"]),
     pure("strategies", &["uapi", "data", "scenario", "reference"]),
     pure(
