@@ -54,6 +54,7 @@ use scenario::BackendError;
 use uapi::Errno;
 
 pub use leftovers::{cleanup_all, remove_leftovers};
+pub use loopback::make_filesystem;
 pub use mount::{LoopbackOptions, Mount};
 pub use mounting::{mount_device, mount_options};
 pub use place::Place;

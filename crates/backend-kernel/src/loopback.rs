@@ -189,7 +189,12 @@ fn create_image(path: &Path, device_bytes: u64) -> Result<OwnedFd, BackendError>
         .map_err(|errno| system(format!("create the image {}", path.display()), errno))
 }
 
-fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendError> {
+/// Makes a btrfs of this geometry in the file at `path`, which has its size.
+///
+/// # Errors
+///
+/// [`BackendError::Missing`] without `mkfs.btrfs`, [`BackendError::System`] with what it says.
+pub fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendError> {
     for program in MKFS_PATHS {
         let output = Command::new(program)
             .args([
@@ -199,6 +204,10 @@ fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendError>
                 "single",
                 "-s",
                 &geometry.sector_bytes.to_string(),
+                "-n",
+                &geometry.node_bytes.to_string(),
+                "--csum",
+                geometry.checksum.name(),
             ])
             .arg(path)
             .output();
@@ -207,9 +216,7 @@ fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendError>
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let action = format!(
-                    "make a btrfs of {} bytes with sectors of {}: {program} says: {}",
-                    geometry.device_bytes,
-                    geometry.sector_bytes,
+                    "make a btrfs as {geometry}: {program} says: {}",
                     said.trim(),
                 );
                 let source = std::io::Error::other(output.status.to_string());

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use rustix::fs::statvfs;
-use scenario::{Backend, BackendError, DataMode, Exchange, Geometry, Op, Reply, Verified};
+use scenario::{Backend, BackendError, Exchange, Geometry, Op, Reply, Verified};
 
 use crate::directory::Directory;
 use crate::loopback::Loopback;
@@ -119,7 +119,7 @@ impl Worker {
     fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
         stop_if_told()?;
         if let Ground::Directory(_) = &self.ground {
-            check_data(geometry.data)?;
+            check_usual(geometry)?;
         }
         if let Ground::Loopback(loopback) = &mut self.ground {
             let is_worn = NR_RUNS_PER_IMAGE <= self.nr_runs || is_half_full(&loopback.place());
@@ -188,17 +188,19 @@ fn is_half_full(place: &Place) -> bool {
     statvfs(&place.first).is_ok_and(|stat| stat.f_bavail < stat.f_blocks / 2)
 }
 
-/// Checks that runs in a directory ask for nothing that its mount would have to be changed for.
-fn check_data(data: DataMode) -> Result<(), BackendError> {
-    if data == DataMode::Checked {
+/// Checks that runs in a directory ask for nothing that its filesystem would have to be changed
+/// for.
+fn check_usual(geometry: &Geometry) -> Result<(), BackendError> {
+    let usual = Geometry {
+        device_bytes: geometry.device_bytes,
+        ..Geometry::default()
+    };
+    if *geometry == usual {
         return Ok(());
     }
     Err(missing(
-        format!(
-            "data={} is a mount option, and the mount of a directory is not ours to change",
-            data.name()
-        ),
-        "leave data out, or use the mount backend without a directory (as root) or uml",
+        format!("the filesystem of a directory is not ours to change: {geometry}"),
+        "leave the keys of mkfs out, or use the mount backend without a directory (as root) or uml",
     ))
 }
 

@@ -194,7 +194,7 @@ fn start_in(
     let channel = folder.join("channel");
     fs::create_dir(&channel).map_err(|source| system("create", &channel, source))?;
     let image = folder.join(IMAGE);
-    image::write(&image).map_err(|source| system("write the image", &image, source))?;
+    image::make(&image, geometry)?;
     let log = folder.join("log");
     let log_file = File::create(&log).map_err(|source| system("create", &log, source))?;
     let machine = Machine {

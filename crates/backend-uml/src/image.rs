@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use scenario::{BackendError, Geometry};
+
 /// Size of the filesystem in bytes.
 pub const IMAGE_BYTES: u64 = 64 << 30;
 
@@ -14,10 +16,28 @@ const EMPTY: &[u8] = include_bytes!("../assets/empty-64g.img.zst");
 
 const BLOCK_LEN: usize = 4096;
 
-/// Writes the empty filesystem to `path` as a sparse file.
-pub(crate) fn write(path: &Path) -> io::Result<()> {
-    let file = File::create(path)?;
-    file.set_len(IMAGE_BYTES)?;
+/// Makes an empty filesystem of this geometry at `path`, a sparse file: the one that comes with the
+/// program, or another one as `mkfs.btrfs` makes it.
+pub(crate) fn make(path: &Path, geometry: &Geometry) -> Result<(), BackendError> {
+    let written = File::create(path).and_then(|file| {
+        file.set_len(IMAGE_BYTES)?;
+        match geometry.is_made_as(&Geometry::default()) {
+            true => write(&file),
+            false => Ok(()),
+        }
+    });
+    written.map_err(|source| BackendError::System {
+        action: format!("write the image {}", path.display()),
+        source,
+    })?;
+    match geometry.is_made_as(&Geometry::default()) {
+        true => Ok(()),
+        false => backend_kernel::make_filesystem(path, geometry),
+    }
+}
+
+/// Writes the filesystem that comes with the program.
+fn write(file: &File) -> io::Result<()> {
     let mut decoder = zstd::Decoder::new(EMPTY)?;
     let mut buffer = vec![0; 64 * BLOCK_LEN];
     let mut offset = 0;

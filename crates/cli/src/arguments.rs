@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use scenario::DataMode;
 use scenario::text::Size;
+use scenario::{ChecksumKind, DataMode};
 
 use crate::witness::WitnessName;
 
@@ -94,6 +94,12 @@ pub(crate) struct DiffArguments {
         hide_default_value = true
     )]
     pub(crate) deep_every: u64,
+    /// The checksums of the filesystem: crc32c, xxhash, sha256, blake2.
+    #[arg(long, value_name = "KIND", default_value = "crc32c", value_parser = parse_checksum)]
+    pub(crate) csum: ChecksumKind,
+    /// The size of its nodes: 4k to 64k.
+    #[arg(long, value_name = "SIZE", default_value = "16k", value_parser = parse_node_bytes)]
+    pub(crate) nodesize: u32,
     /// How new files hold their data, a mount option: checked, nodatasum, nodatacow.
     #[arg(long, value_name = "MODE", default_value = "checked", value_parser = parse_data)]
     pub(crate) data: DataMode,
@@ -223,6 +229,21 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     Size::parse(text).ok_or_else(|| {
         format!("{text:?} is no size: write bytes as 4096, 0x1000, 4k, 16m, 1g or 1t")
     })
+}
+
+fn parse_checksum(text: &str) -> Result<ChecksumKind, String> {
+    ChecksumKind::by_name(text).ok_or_else(|| {
+        let names = ChecksumKind::ALL.map(ChecksumKind::name).join(", ");
+        format!("{text:?} is none of {names}")
+    })
+}
+
+fn parse_node_bytes(text: &str) -> Result<u32, String> {
+    let size = parse_size(text)?;
+    u32::try_from(size)
+        .ok()
+        .filter(|size| size.is_power_of_two() && (4 << 10..=64 << 10).contains(size))
+        .ok_or_else(|| format!("{text:?} is none of 4k, 8k, 16k, 32k, 64k"))
 }
 
 fn parse_data(text: &str) -> Result<DataMode, String> {

@@ -129,6 +129,8 @@ fn options(arguments: &DiffArguments) -> Options {
         time: arguments.time,
         deep_every: arguments.deep_every,
         geometry: Geometry {
+            node_bytes: arguments.nodesize,
+            checksum: arguments.csum,
             data: arguments.data,
             ..Geometry::default()
         },

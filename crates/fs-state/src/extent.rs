@@ -100,6 +100,12 @@ impl Referrer {
         }
     }
 
+    /// Returns whether both are the same reference in the extent tree: what a leaf refers to is
+    /// told by its address alone (`BTRFS_SHARED_DATA_REF_KEY`).
+    pub(crate) fn is_one_with(self, other: Referrer) -> bool {
+        self == other || (self.holder == other.holder && self.holder.0 & PackedHolder::LEAF != 0)
+    }
+
     pub(crate) fn holder(self) -> Holder {
         self.holder.unpacked()
     }
@@ -130,10 +136,6 @@ impl Pending {
         }
     }
 }
-
-/// An extent item never gets as long as this, bytes (`BTRFS_MAX_EXTENT_ITEM_SIZE` of nodes of
-/// 16 KiB).
-const EXTENT_ITEM_LEN_MAX: usize = 992;
 
 /// So many references fit into any extent item.
 const NR_SURELY_INSIDE: usize = 4;
@@ -166,7 +168,7 @@ impl Pending {
     fn mark_keyed(&self, refs: &mut [CountedRef], extent_item_len_max: usize) {
         let mut run = self.committed.clone();
         for delayed in self.delayed.iter().filter(|delayed| 0 < delayed.nr_added) {
-            if run.iter().any(|r| r.referrer == delayed.referrer) {
+            if run.iter().any(|r| r.referrer.is_one_with(delayed.referrer)) {
                 continue;
             }
             let mut added = CountedRef::new(delayed.referrer, 1);
@@ -176,7 +178,7 @@ impl Pending {
             run.push(added);
         }
         for counted in refs {
-            let is_it = |r: &&CountedRef| r.referrer == counted.referrer;
+            let is_it = |r: &&CountedRef| r.referrer.is_one_with(counted.referrer);
             counted.is_keyed = run.iter().find(is_it).is_some_and(|r| r.is_keyed);
         }
     }
@@ -244,8 +246,10 @@ impl Extent {
 }
 
 /// All data extents of a filesystem.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ExtentTable {
+    /// No extent item gets as long as this, bytes.
+    extent_item_len_max: usize,
     extents: Vec<Option<Extent>>,
     free: Vec<u32>,
     /// What waits for the commit; the first one is never used, so that indexes are not 0.
@@ -260,6 +264,19 @@ pub struct ExtentTable {
 const FIRST_BYTENR: u64 = 13_631_488;
 
 impl ExtentTable {
+    /// Returns an empty table on a filesystem with nodes of this size.
+    pub(crate) fn of_nodes(node_bytes: u32) -> ExtentTable {
+        ExtentTable {
+            // BTRFS_MAX_EXTENT_ITEM_SIZE: headers of nodes have 101 bytes, those of items 25.
+            extent_item_len_max: (node_bytes as usize - 101) / 16 - 25,
+            extents: Vec::new(),
+            free: Vec::new(),
+            pending: Vec::new(),
+            next_bytenr: 0,
+            tree_mod_seq: 0,
+        }
+    }
+
     /// Returns the extent.
     ///
     /// # Panics
@@ -423,13 +440,14 @@ impl ExtentTable {
 
     /// Runs the delayed references: what is counted becomes what is committed.
     pub(crate) fn commit(&mut self) {
+        let extent_item_len_max = self.extent_item_len_max;
         for pending in std::mem::take(&mut self.pending) {
             if let Some(id) = pending.extent {
                 let extent = self.get_mut(id);
                 extent.pending_idx = None;
                 let nr_refs_max = pending.committed.len() + pending.delayed.len();
                 if NR_SURELY_INSIDE < nr_refs_max {
-                    pending.mark_keyed(&mut extent.refs, EXTENT_ITEM_LEN_MAX);
+                    pending.mark_keyed(&mut extent.refs, extent_item_len_max);
                 }
             }
         }

@@ -11,13 +11,25 @@ use crate::roots::Root;
 use crate::tree_item::{Key, TreeItem};
 use crate::{Behaviour, ExtentId, ExtentSlice, Inode, InodeId, InodeStat, RootId, SliceKind};
 
-/// What the mount options say of the data of new regular files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a filesystem was made, and what its mount options say of the data of new regular files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MountOptions {
+    /// Size of a tree's nodes in bytes.
+    pub node_bytes: u32,
     /// `BTRFS_MOUNT_NODATASUM`: they have no checksums.
     pub is_nodatasum: bool,
     /// `BTRFS_MOUNT_NODATACOW`: they are overwritten in place, and have no checksums either.
     pub is_nodatacow: bool,
+}
+
+impl Default for MountOptions {
+    fn default() -> MountOptions {
+        MountOptions {
+            node_bytes: 16 << 10,
+            is_nodatasum: false,
+            is_nodatacow: false,
+        }
+    }
 }
 
 /// A btrfs filesystem.
@@ -68,7 +80,7 @@ impl FsState {
             stub_ids: FxHashMap::default(),
             nameless: BTreeSet::new(),
             old_items: Vec::new(),
-            extents: ExtentTable::default(),
+            extents: ExtentTable::of_nodes(mount_options.node_bytes),
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
             transid: 8,

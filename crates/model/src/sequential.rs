@@ -13,6 +13,7 @@ mod trees;
 use std::time::Duration;
 
 use fs_state::MountOptions;
+use ondisk::ChecksumKind;
 use rules::Profile;
 use scenario::{
     Answer, Backend, BackendError, Capabilities, DataMode, Geometry, Observation, Op, Outcome,
@@ -27,6 +28,8 @@ use observe::Stamps;
 #[derive(Clone, Debug)]
 pub struct Sequential {
     machine: Machine,
+    /// The checksums of the filesystem.
+    checksum: ChecksumKind,
     descriptors: Descriptors,
     stamps: Stamps,
     /// What every further operation answers once a call did not come back.
@@ -40,12 +43,13 @@ impl Sequential {
     /// Returns a machine of this profile with an empty filesystem.
     #[must_use]
     pub fn new(profile: Profile) -> Sequential {
-        Sequential::over(Machine::new(profile))
+        Sequential::over(Machine::new(profile), ChecksumKind::default())
     }
 
-    fn over(machine: Machine) -> Sequential {
+    fn over(machine: Machine, checksum: ChecksumKind) -> Sequential {
         Sequential {
             machine,
+            checksum,
             descriptors: Descriptors::default(),
             stamps: Stamps::default(),
             last_words: None,
@@ -86,11 +90,12 @@ impl Backend for Sequential {
     /// Starts a run on an empty filesystem; the model's device is never full.
     fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
         let options = MountOptions {
+            node_bytes: geometry.node_bytes,
             is_nodatasum: geometry.data != DataMode::Checked,
             is_nodatacow: geometry.data == DataMode::NoCow,
         };
         let profile = self.machine.profile().clone();
-        *self = Sequential::over(Machine::mounted(profile, options));
+        *self = Sequential::over(Machine::mounted(profile, options), geometry.checksum);
         Ok(())
     }
 

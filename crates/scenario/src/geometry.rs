@@ -2,6 +2,8 @@
 //!
 //! It does not know who makes it, nor what follows from it.
 
+use ondisk::ChecksumKind;
+
 /// The shape of the filesystem of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -10,6 +12,10 @@ pub struct Geometry {
     pub device_bytes: u64,
     /// Sector size in bytes; the only one so far is 4096.
     pub sector_bytes: u32,
+    /// Size of a tree's nodes in bytes.
+    pub node_bytes: u32,
+    /// The checksums of its blocks.
+    pub checksum: ChecksumKind,
     /// How new files hold their data.
     pub data: DataMode,
 }
@@ -19,8 +25,22 @@ impl Default for Geometry {
         Geometry {
             device_bytes: 64 << 30,
             sector_bytes: 4096,
+            node_bytes: 16 << 10,
+            checksum: ChecksumKind::default(),
             data: DataMode::default(),
         }
+    }
+}
+
+impl Geometry {
+    /// Returns whether a filesystem that was made for `other` will do, mounted as this one says.
+    #[must_use]
+    pub fn is_made_as(&self, other: &Geometry) -> bool {
+        let made = |geometry: &Geometry| Geometry {
+            data: DataMode::default(),
+            ..geometry.clone()
+        };
+        made(self) == made(other)
     }
 }
 

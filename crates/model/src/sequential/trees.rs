@@ -17,6 +17,7 @@ impl Sequential {
     /// Commits, empties the page cache, and tells what the trees say. What `fsck` finds is a
     /// complaint: of a correct model there is none.
     pub(super) fn tree(&mut self) -> Answer {
+        let checksum = self.checksum;
         let fs = self.machine.fs_mut();
         fs.sync();
         fs.drop_clean_pages();
@@ -28,12 +29,12 @@ impl Sequential {
         let violations = fs.fsck();
         Answer {
             complaints: violations.iter().map(|v| format!("fsck: {v}")).collect(),
-            ..Answer::plain(Outcome::Trees(Box::new(trees(fs))))
+            ..Answer::plain(Outcome::Trees(Box::new(trees(fs, checksum))))
         }
     }
 }
 
-fn trees(fs: &mut FsState) -> Trees {
+fn trees(fs: &mut FsState, checksum: ChecksumKind) -> Trees {
     let names = fs.walk_names();
     let root_names: BTreeMap<_, _> = names
         .roots
@@ -74,7 +75,7 @@ fn trees(fs: &mut FsState) -> Trees {
             extent: Storage(extent.bytenr()),
             len: extent.len(),
             refs: refs.collect(),
-            csums: csums(extent),
+            csums: csums(extent, checksum),
         }
     };
     let mut extents: Vec<TreeExtent> = fs.extents().iter().map(&mut tree_extent).collect();
@@ -140,7 +141,7 @@ fn tree_item(fs: &FsState, key: u64, item: FileExtent<'_>) -> TreeItem {
 }
 
 /// Returns the checksums of an extent, computed from the bytes that it holds.
-fn csums(extent: &Extent) -> Vec<TreeCsums> {
+fn csums(extent: &Extent, checksum: ChecksumKind) -> Vec<TreeCsums> {
     let of_range = |(start, end): (u64, u64)| {
         let mut checksums = Vec::new();
         let mut block = Vec::with_capacity(BLOCK as usize);
@@ -153,7 +154,7 @@ fn csums(extent: &Extent) -> Vec<TreeCsums> {
                     block.extend_from_slice(head);
                     bytes = rest;
                     if block.len() == BLOCK as usize {
-                        ChecksumKind::Crc32c.append(&block, &mut checksums);
+                        checksum.append(&block, &mut checksums);
                         block.clear();
                     }
                 }

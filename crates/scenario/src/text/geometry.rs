@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ondisk::ChecksumKind;
+
 use super::cursor::Cursor;
 use super::op_parse;
 use super::{ParseError, Size};
@@ -15,6 +17,8 @@ impl fmt::Display for Geometry {
         let Geometry {
             device_bytes,
             sector_bytes,
+            node_bytes,
+            checksum,
             data,
         } = self;
         let sector_bytes = Size(u64::from(*sector_bytes));
@@ -24,7 +28,14 @@ impl fmt::Display for Geometry {
             Size(*device_bytes)
         )?;
         // What is not usual is said, so that the usual line stays short.
-        if *data != DataMode::default() {
+        let usual = Geometry::default();
+        if *node_bytes != usual.node_bytes {
+            write!(f, " nodesize={}", Size(u64::from(*node_bytes)))?;
+        }
+        if *checksum != usual.checksum {
+            write!(f, " csum={}", checksum.name())?;
+        }
+        if *data != usual.data {
             write!(f, " data={}", data.name())?;
         }
         Ok(())
@@ -41,7 +52,7 @@ impl FromStr for Geometry {
 
 /// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
 pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
-    const KEYS: &str = "size=SIZE, sectorsize=SIZE or data=MODE";
+    const KEYS: &str = "size=, sectorsize=, nodesize=, csum= or data=";
     let mut geometry = Geometry::default();
     cursor.literal("mkfs", "mkfs")?;
     while let Some(word) = cursor.next() {
@@ -54,6 +65,15 @@ pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseE
             "sectorsize" => {
                 geometry.sector_bytes = op_parse::parse_number(value)
                     .ok_or_else(|| cursor.wrong(word, "sectorsize=SIZE"))?;
+            }
+            "nodesize" => {
+                geometry.node_bytes = op_parse::parse_number(value)
+                    .ok_or_else(|| cursor.wrong(word, "nodesize=SIZE"))?;
+            }
+            "csum" => {
+                geometry.checksum = ChecksumKind::by_name(value).ok_or_else(|| {
+                    cursor.wrong(word, "csum=crc32c, csum=xxhash, csum=sha256 or csum=blake2")
+                })?;
             }
             "data" => {
                 geometry.data = DataMode::by_name(value).ok_or_else(|| {

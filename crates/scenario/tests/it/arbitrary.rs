@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use data::{Content, Digest};
-use ondisk::{Compression, InodeFlags};
+use ondisk::{ChecksumKind, Compression, InodeFlags};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -231,12 +231,16 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         results,
     });
     let modes = proptest::sample::select(&DataMode::ALL[..]);
-    let geometry =
-        (number(), any::<u32>(), modes).prop_map(|(device_bytes, sector_bytes, data)| Geometry {
+    let checksums = proptest::sample::select(&ChecksumKind::ALL[..]);
+    let geometry = (number(), any::<u32>(), any::<u32>(), checksums, modes).prop_map(
+        |(device_bytes, sector_bytes, node_bytes, checksum, data)| Geometry {
             device_bytes,
             sector_bytes,
+            node_bytes,
+            checksum,
             data,
-        });
+        },
+    );
     (comments(), geometry, vec(line, 0..6), comments()).prop_map(
         |(comments, geometry, lines, end_comments)| Scenario {
             comments,

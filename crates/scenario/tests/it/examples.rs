@@ -130,7 +130,7 @@ fn the_first_block_that_applies_to_a_profile_is_expected() {
 }
 
 #[test]
-fn how_data_is_held_is_said_only_where_it_is_not_the_default() {
+fn what_mkfs_is_told_is_said_only_where_it_is_not_the_default() {
     let printed = |text: &str| Scenario::parse(text).map(|scenario| scenario.geometry.to_string());
     let usual = "mkfs size=64g sectorsize=4k";
     assert_eq!(printed("mkfs data=checked\n").as_deref(), Ok(usual));
@@ -138,6 +138,12 @@ fn how_data_is_held_is_said_only_where_it_is_not_the_default() {
         let line = format!("{usual} data={mode}");
         assert_eq!(printed(&line), Ok(line.clone()));
     }
+    assert_eq!(
+        printed("mkfs nodesize=16k csum=crc32c\n").as_deref(),
+        Ok(usual)
+    );
+    let line = format!("{usual} nodesize=4k csum=blake2");
+    assert_eq!(printed(&line), Ok(line.clone()));
     let error = printed("mkfs data=cow\n").expect_err("there is no such mode");
     assert!(error.to_string().contains("data=nodatasum"), "{error}");
 }
