@@ -170,8 +170,13 @@ impl Scan {
         let (mut at, end) = (begin, begin + len);
         while at < end {
             let before = self.mapped.range(..=at).next_back();
-            if let Some((_, &mapped_end)) = before.filter(|(_, mapped_end)| at < **mapped_end) {
-                at = mapped_end;
+            if let Some((&first, &mapped_end)) = before.filter(|(_, mapped_end)| at < **mapped_end)
+            {
+                let shown_end = mapped_end.min(end);
+                let extent_idx = self.extent_idxs[&first] as usize;
+                let shown_from = offset + (at - begin);
+                self.cover(extent_idx, at - first, shown_from, shown_end - at, file);
+                at = shown_end;
                 continue;
             }
             let next = self.mapped.range(at..end).next();

@@ -44,8 +44,8 @@ pub trait Volume {
     /// by the caller (`BTRFS_MAX_DEDUPE_LEN` is 16 MiB; other kernels clamp at 1 GiB).
     fn dedupe_len_max(&self) -> u64;
 
-    /// Fills `page` with files in scope from `from` on, and their file extents; dirty data is
-    /// written back first. Returns where the next page begins, `None` after the last one.
+    /// Adds files in scope from `from` on to `page`, which is empty, and their file extents; dirty
+    /// data is written back first. Returns where the next page begins, `None` after the last one.
     ///
     /// With `newer_than` above 0 only files that a later transaction changed need to come.
     ///
@@ -74,7 +74,8 @@ pub trait Volume {
         found: &mut Vec<FileExtent>,
     ) -> Result<(), VolumeError>;
 
-    /// Returns everything that refers to each of these extents, in their order.
+    /// Returns everything that refers to each of these extents, in their order. Where the rule is
+    /// [`SpaceRule::Blocks`] they are any ranges of storage, and references are clipped to them.
     ///
     /// # Errors
     /// [`VolumeError::Fatal`] only: what cannot be told is not complete.

@@ -2,7 +2,8 @@
 
 use uapi::Errno;
 use volume::{
-    DedupeStatus, DedupeTarget, FileExtent, FileId, FileRange, Place, Volume, VolumeError,
+    Compression, DedupeStatus, DedupeTarget, FileExtent, FileId, FileRange, Place, Volume,
+    VolumeError,
 };
 
 use super::{Done, Why};
@@ -18,8 +19,8 @@ pub(super) struct Sharing<'a> {
     pub(super) done: &'a mut Done,
 }
 
-/// A stretch of storage: extent, first byte within it, bytes.
-type Stretch = (u64, u64, u64);
+/// A stretch of storage: the extent if that is compressed, first byte, bytes.
+type Stretch = (Option<u64>, u64, u64);
 
 impl Sharing<'_> {
     /// Lets the targets of a batch refer to the storage of `source`.
@@ -119,12 +120,17 @@ impl Sharing<'_> {
             if from != at || to <= from {
                 return Ok(None);
             }
+            // Maps show parts of extents, and neighbours as one: what counts is the address.
             let within = within + (from - offset);
+            let (extent, first) = match extent.compression {
+                Compression::None => (None, extent.address + within),
+                Compression::Algorithm(_) => (Some(extent.address), within),
+            };
             match stretches.last_mut() {
-                Some(last) if (last.0, last.1 + last.2) == (extent.address, within) => {
+                Some(last) if (last.0, last.1 + last.2) == (extent, first) => {
                     last.2 += to - from;
                 }
-                _ => stretches.push((extent.address, within, to - from)),
+                _ => stretches.push((extent, first, to - from)),
             }
             at = to;
         }

@@ -4,6 +4,10 @@
 //! `XSAME_TREES` says how many trees each property draws; the default keeps `cargo test` short.
 
 mod brute_force;
+mod by_blocks;
 mod check;
+mod faults;
+mod faulty;
 mod properties;
+mod scale;
 mod tree;

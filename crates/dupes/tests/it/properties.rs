@@ -7,13 +7,14 @@ use crate::brute_force;
 use crate::check::check;
 use crate::tree::{build, tree};
 
-/// How many trees each property draws.
+/// Returns how many trees each property draws.
 pub(crate) fn nr_trees() -> u32 {
     let asked = std::env::var("XSAME_TREES").ok();
     asked.and_then(|asked| asked.parse().ok()).unwrap_or(1000)
 }
 
-fn config() -> ProptestConfig {
+/// Returns how properties are tried.
+pub(crate) fn config() -> ProptestConfig {
     ProptestConfig {
         cases: nr_trees(),
         failure_persistence: None,

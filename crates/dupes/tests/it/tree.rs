@@ -10,8 +10,10 @@ use rules::Profile;
 
 /// Blocks of a file, about.
 const NR_BLOCKS: u64 = 14;
+/// How many files there are.
+pub(crate) const NR_FILES: usize = 5;
 /// The files of a tree; those of the subvolume come last.
-const FILES: [&str; 5] = ["a", "b", "nocow", "sub/c", "sub/d"];
+const FILES: [&str; NR_FILES] = ["a", "b", "nocow", "sub/c", "sub/d"];
 
 /// One operation. Every one is total: what cannot be done is left out.
 #[derive(Clone, Debug)]
@@ -210,4 +212,20 @@ pub(crate) fn block(seed: u8) -> Content {
         0 => Content::zeros(BLOCK),
         seed => Content::pattern(u64::from(seed), 0, BLOCK),
     }
+}
+
+/// Does what somebody does beside us: overwrites a block of a file and has it written back, or
+/// cuts the file there.
+pub(crate) fn overwrite(fs: &mut FsState, file: usize, at: u64, seed: u8) {
+    let Ok(id) = fs.lookup(FILES[file]) else {
+        return;
+    };
+    if fs.inode(id).is_immutable() {
+        return;
+    }
+    let _ = match seed % 4 {
+        0 => fs.truncate(id, at * BLOCK + 100),
+        _ => fs.write(id, at * BLOCK, &block(seed)).map(drop),
+    };
+    fs.flush(id);
 }

@@ -1,0 +1,278 @@
+//! A volume on which something goes wrong.
+
+use std::collections::BTreeSet;
+
+use fs_state::BLOCK;
+use model::ModelVolume;
+use uapi::Errno;
+use volume::{
+    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
+    FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError,
+};
+
+use crate::tree;
+
+/// What goes wrong. A number says with which call of its kind, counted from 0.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// A read answers `EIO`.
+    Read(u32),
+    /// A dedupe as a whole answers this.
+    Dedupe(u32, Errno),
+    /// The targets of a dedupe from one on answer this, and nothing is done for them.
+    Targets(u32, usize, Errno),
+    /// There is no room for a write into a temporary file.
+    Write(u32),
+    /// There is no room when a temporary file is written back.
+    Flush(u32),
+    /// Before a dedupe or a write, somebody overwrites a block of a file.
+    Writer {
+        before: u32,
+        file: usize,
+        at: u64,
+        seed: u8,
+    },
+    /// Whoever runs the tool kills it before a dedupe or a write.
+    Kill(u32),
+}
+
+/// A volume with faults.
+pub(crate) struct Faulty {
+    pub(crate) inner: ModelVolume,
+    faults: Vec<Fault>,
+    nr_reads: u32,
+    nr_dedupes: u32,
+    nr_writes: u32,
+    nr_flushes: u32,
+    nr_changes: u32,
+    /// The temporary files that there are.
+    temporaries: Vec<FileId>,
+    /// Extents that somebody else wrote, by address.
+    pub(crate) of_writer: BTreeSet<u64>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: ModelVolume, faults: Vec<Fault>) -> Faulty {
+        Faulty {
+            inner,
+            faults,
+            nr_reads: 0,
+            nr_dedupes: 0,
+            nr_writes: 0,
+            nr_flushes: 0,
+            nr_changes: 0,
+            temporaries: Vec::new(),
+            of_writer: BTreeSet::new(),
+        }
+    }
+
+    /// Ends the process that ran the tool: its temporary files are gone.
+    pub(crate) fn into_survivor(mut self) -> ModelVolume {
+        for temporary in std::mem::take(&mut self.temporaries) {
+            self.inner.remove(temporary).expect("the model removes");
+        }
+        self.inner
+    }
+
+    /// Returns how often anything was about to be changed.
+    pub(crate) fn nr_changes(&self) -> u32 {
+        self.nr_changes
+    }
+
+    /// Lets those who write beside us do what they did among so many changes, and nobody else.
+    pub(crate) fn only_writers(&mut self, nr_changes: u32) {
+        for _ in 0..nr_changes {
+            self.before_change().expect("a writer kills nobody");
+        }
+    }
+
+    fn addresses(&self) -> BTreeSet<u64> {
+        let extents = self.inner.machine().fs().extents();
+        extents.iter().map(|(_, extent)| extent.bytenr()).collect()
+    }
+
+    /// Lets everything happen that happens before something is changed.
+    fn before_change(&mut self) -> Result<(), VolumeError> {
+        let now = self.nr_changes;
+        self.nr_changes += 1;
+        for fault in self.faults.clone() {
+            match fault {
+                Fault::Kill(before) if before == now => {
+                    return Err(VolumeError::Fatal("killed".to_owned()));
+                }
+                Fault::Writer {
+                    before,
+                    file,
+                    at,
+                    seed,
+                } if before == now => {
+                    let old = self.addresses();
+                    let fs = self.inner.machine_mut().fs_mut();
+                    tree::overwrite(fs, file, at, seed);
+                    let new = self.addresses();
+                    self.of_writer.extend(new.difference(&old));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number of this call, and counts it.
+fn count(nr: &mut u32) -> u32 {
+    *nr += 1;
+    *nr - 1
+}
+
+impl Volume for Faulty {
+    fn block_bytes(&self) -> u64 {
+        self.inner.block_bytes()
+    }
+
+    fn space_rule(&self) -> SpaceRule {
+        self.inner.space_rule()
+    }
+
+    fn checksum_strength(&self) -> Option<ChecksumStrength> {
+        self.inner.checksum_strength()
+    }
+
+    /// Short, so that requests are many.
+    fn dedupe_len_max(&self) -> u64 {
+        3 * BLOCK
+    }
+
+    fn next_page(
+        &mut self,
+        from: Position,
+        newer_than: u64,
+        page: &mut Page,
+    ) -> Result<Option<Position>, VolumeError> {
+        self.inner.next_page(from, newer_than, page)
+    }
+
+    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
+        self.inner.file(file)
+    }
+
+    fn file_extents(
+        &mut self,
+        range: FileRange,
+        found: &mut Vec<FileExtent>,
+    ) -> Result<(), VolumeError> {
+        self.inner.file_extents(range, found)
+    }
+
+    fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        self.inner.references(extents)
+    }
+
+    fn checksums(
+        &mut self,
+        address: u64,
+        len: u64,
+        found: &mut Vec<Option<u64>>,
+    ) -> Result<(), VolumeError> {
+        self.inner.checksums(address, len, found)
+    }
+
+    fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
+        let now = count(&mut self.nr_reads);
+        if self
+            .faults
+            .iter()
+            .any(|fault| matches!(fault, Fault::Read(at) if *at == now))
+        {
+            return Err(VolumeError::File {
+                file,
+                action: "read",
+                errno: Errno::EIO,
+            });
+        }
+        self.inner.read(file, offset, bytes)
+    }
+
+    fn read_ahead(&mut self, ranges: &[FileRange]) {
+        self.inner.read_ahead(ranges);
+    }
+
+    fn dedupe(
+        &mut self,
+        source: FileRange,
+        targets: &[DedupeTarget],
+    ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        self.before_change()?;
+        let now = count(&mut self.nr_dedupes);
+        for fault in self.faults.clone() {
+            match fault {
+                Fault::Dedupe(at, errno) if at == now => {
+                    return Err(VolumeError::File {
+                        file: source.file,
+                        action: "dedupe from",
+                        errno,
+                    });
+                }
+                Fault::Targets(at, first, errno) if at == now => {
+                    let (tried, left) = targets.split_at(first.min(targets.len()));
+                    let mut statuses = match tried {
+                        [] => Vec::new(),
+                        tried => self.inner.dedupe(source, tried)?,
+                    };
+                    statuses.extend(left.iter().map(|_| DedupeStatus::Refused(errno)));
+                    return Ok(statuses);
+                }
+                _ => {}
+            }
+        }
+        self.inner.dedupe(source, targets)
+    }
+
+    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
+        let file = self.inner.create(like)?;
+        self.temporaries.push(file);
+        Ok(file)
+    }
+
+    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
+        self.before_change()?;
+        let now = count(&mut self.nr_writes);
+        if self
+            .faults
+            .iter()
+            .any(|fault| matches!(fault, Fault::Write(at) if *at == now))
+        {
+            return Err(VolumeError::Full { action: "write" });
+        }
+        self.inner.write(file, offset, bytes)
+    }
+
+    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
+        let now = count(&mut self.nr_flushes);
+        if self
+            .faults
+            .iter()
+            .any(|fault| matches!(fault, Fault::Flush(at) if *at == now))
+        {
+            return Err(VolumeError::Full { action: "flush" });
+        }
+        self.inner.flush(file)
+    }
+
+    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
+        self.temporaries.retain(|temporary| *temporary != file);
+        self.inner.remove(file)
+    }
+
+    fn sync(&mut self) -> Result<(), VolumeError> {
+        self.inner.sync()
+    }
+
+    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
+        self.inner.used_bytes()
+    }
+
+    fn path(&mut self, file: FileId) -> Option<String> {
+        self.inner.path(file)
+    }
+}

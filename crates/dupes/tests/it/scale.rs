@@ -1,0 +1,260 @@
+//! What takes long elsewhere: a million equal blocks, and two hundred copies of one image. Time
+//! has to grow with the data; it is printed for a quarter, a half and all of it.
+
+use std::time::{Duration, Instant};
+
+use dupes::{InMemory, Options, Prediction, Report, Rewrite, Unwatched};
+use uapi::Errno;
+use volume::{
+    ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
+    FileExtent, FileId, FileRange, Page, Place, Position, Reference, ReferenceKind, SpaceRule,
+    Volume, VolumeError,
+};
+
+const BLOCK: u64 = 4096;
+/// `BTRFS_MAX_EXTENT_SIZE`.
+const EXTENT_BLOCKS_MAX: u64 = (128 << 20) / BLOCK;
+/// Blocks between the begins of two files in storage.
+const STRIDE: u64 = 1 << 24;
+
+/// Files of equal length, one behind the other in storage, of which nothing is stored but what
+/// the checksum of the nth block is.
+struct Described {
+    nr_files: u64,
+    nr_blocks: u64,
+    checksum: fn(u64) -> u64,
+}
+
+impl Described {
+    fn file_of(&self, inode: u64) -> File {
+        File {
+            id: FileId { root: 5, inode },
+            size: self.nr_blocks * BLOCK,
+            is_nodatasum: false,
+            is_movable: true,
+            generation: 0,
+        }
+    }
+
+    /// Returns the file extents of a file.
+    fn items(&self, inode: u64) -> impl Iterator<Item = FileExtent> {
+        let (nr_blocks, begin) = (self.nr_blocks, inode * STRIDE);
+        (0..nr_blocks)
+            .step_by(EXTENT_BLOCKS_MAX as usize)
+            .map(move |first| {
+                let len = EXTENT_BLOCKS_MAX.min(nr_blocks - first) * BLOCK;
+                let extent = Extent {
+                    address: (begin + first) * BLOCK,
+                    disk_bytes: len,
+                    ram_bytes: len,
+                    compression: Compression::None,
+                };
+                FileExtent {
+                    offset: first * BLOCK,
+                    len,
+                    generation: 0,
+                    place: Place::Data { extent, within: 0 },
+                }
+            })
+    }
+}
+
+impl Volume for Described {
+    fn block_bytes(&self) -> u64 {
+        BLOCK
+    }
+
+    fn space_rule(&self) -> SpaceRule {
+        SpaceRule::WholeExtents
+    }
+
+    fn checksum_strength(&self) -> Option<ChecksumStrength> {
+        Some(ChecksumStrength::Weak)
+    }
+
+    fn dedupe_len_max(&self) -> u64 {
+        16 << 20
+    }
+
+    fn next_page(
+        &mut self,
+        from: Position,
+        _newer_than: u64,
+        page: &mut Page,
+    ) -> Result<Option<Position>, VolumeError> {
+        let inode = from.inode.max(1);
+        page.push_file(self.file_of(inode));
+        self.items(inode).for_each(|item| page.push_extent(item));
+        let next = FileId {
+            root: 5,
+            inode: inode + 1,
+        };
+        Ok((inode < self.nr_files).then(|| Position::of(next)))
+    }
+
+    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
+        Ok(Some(self.file_of(file.inode)))
+    }
+
+    fn file_extents(&mut self, _: FileRange, _: &mut Vec<FileExtent>) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
+    fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        let answer = |extent: &Extent| {
+            let block = extent.address / BLOCK;
+            let reference = Reference {
+                file: self.file_of(block / STRIDE).id,
+                offset: block % STRIDE * BLOCK,
+                within: 0,
+                len: extent.ram_bytes,
+                kind: ReferenceKind::Data,
+            };
+            ExtentReferences {
+                address: extent.address,
+                references: vec![reference],
+                is_complete: true,
+            }
+        };
+        Ok(extents.iter().map(answer).collect())
+    }
+
+    fn checksums(
+        &mut self,
+        address: u64,
+        len: u64,
+        found: &mut Vec<Option<u64>>,
+    ) -> Result<(), VolumeError> {
+        let blocks = address / BLOCK..(address + len) / BLOCK;
+        found.extend(blocks.map(|block| Some((self.checksum)(block % STRIDE))));
+        Ok(())
+    }
+
+    fn read(&mut self, file: FileId, _: u64, _: &mut [u8]) -> Result<usize, VolumeError> {
+        Err(VolumeError::File {
+            file,
+            action: "read",
+            errno: Errno::EIO,
+        })
+    }
+
+    fn read_ahead(&mut self, _: &[FileRange]) {}
+
+    fn dedupe(
+        &mut self,
+        _: FileRange,
+        _: &[DedupeTarget],
+    ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        Err(VolumeError::Fatal("there is nothing to share".to_owned()))
+    }
+
+    fn create(&mut self, _: FileId) -> Result<FileId, VolumeError> {
+        Err(VolumeError::Full {
+            action: "create a file",
+        })
+    }
+
+    fn write(&mut self, _: FileId, _: u64, _: &[u8]) -> Result<(), VolumeError> {
+        Err(VolumeError::Full { action: "write" })
+    }
+
+    fn flush(&mut self, _: FileId) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: FileId) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
+    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
+        Ok(self.nr_files * self.nr_blocks * BLOCK)
+    }
+
+    fn path(&mut self, _: FileId) -> Option<String> {
+        None
+    }
+}
+
+/// Finds and plans; returns what is predicted, and how long it took.
+fn planned(mut volume: Described, rewrite: Rewrite) -> (Prediction, Duration) {
+    let begin = Instant::now();
+    let options = Options {
+        rewrite,
+        ..Options::default()
+    };
+    let (mut report, watch, scratch) = (Report::default(), &mut Unwatched, &mut InMemory);
+    let found = dupes::find(&mut volume, &options, scratch, watch, &mut report);
+    let plan = found
+        .expect("nothing fails")
+        .plan(&mut volume, &options, watch, &mut report);
+    assert_eq!(report.read_bytes, 0, "neighbours were witness enough");
+    (plan.expect("nothing fails").prediction, begin.elapsed())
+}
+
+/// Checks that four times the data does not take much more than four times as long.
+#[track_caller]
+fn check(what: &str, volume: impl Fn(u64) -> (Described, u64), rewrite: Rewrite) {
+    let times = [1, 2, 4].map(|quarters| {
+        let (volume, freed_bytes) = volume(quarters);
+        let (prediction, time) = planned(volume, rewrite);
+        assert_eq!(
+            prediction.freed_bytes - prediction.written_bytes,
+            freed_bytes,
+            "{what}"
+        );
+        time
+    });
+    println!("{what}, {rewrite:?}: {times:?} for 1/4, 1/2 and all");
+    // Wide, for machines that are busy: quadratic would be sixteen times.
+    assert!(
+        times[2] < times[0] * 10 + Duration::from_millis(500),
+        "{what}: {times:?}"
+    );
+}
+
+#[test]
+fn a_million_equal_blocks_take_linear_time() {
+    let zeros = |quarters: u64| {
+        let nr_blocks = quarters * 250_000;
+        let volume = Described {
+            nr_files: 1,
+            nr_blocks,
+            checksum: |_| 0x98f9_4189,
+        };
+        (volume, nr_blocks)
+    };
+    // One block is enough, but without writing it is one extent: the smallest that there is.
+    let smallest = |nr_blocks: u64| match nr_blocks % EXTENT_BLOCKS_MAX {
+        0 => EXTENT_BLOCKS_MAX,
+        rest => rest,
+    };
+    let never = |quarters| {
+        let (volume, nr_blocks) = zeros(quarters);
+        (volume, (nr_blocks - smallest(nr_blocks)) * BLOCK)
+    };
+    check("equal blocks", never, Rewrite::Never);
+    let max = |quarters| {
+        let (volume, nr_blocks) = zeros(quarters);
+        (volume, (nr_blocks - 1) * BLOCK)
+    };
+    check("equal blocks", max, Rewrite::Max);
+}
+
+#[test]
+fn two_hundred_copies_of_a_file_take_linear_time() {
+    let nr_blocks = (64 << 20) / BLOCK;
+    let copies = |quarters: u64| {
+        let volume = Described {
+            nr_files: quarters * 50,
+            nr_blocks,
+            checksum: |block| block.wrapping_mul(0x9e37_79b9) & 0xffff_ffff,
+        };
+        (volume, (quarters * 50 - 1) * nr_blocks * BLOCK)
+    };
+    check("copies", copies, Rewrite::Never);
+    check("copies", copies, Rewrite::Max);
+}
