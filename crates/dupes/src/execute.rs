@@ -2,7 +2,7 @@
 //!
 //! Nothing here writes into a file of anybody: the kernel compares under its locks and shares, so
 //! that a kill, a crash or a writer beside us cannot change a byte. What the kernel says it did is
-//! not what counts: [`mod@verify`] looks at file extents and references.
+//! not what counts: `verify` looks at file extents and references.
 
 mod rewrite;
 mod share;

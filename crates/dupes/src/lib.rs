@@ -2,14 +2,14 @@
 //!
 //! In the order of a run:
 //!
-//! 1. [`mod@scan`] walks files and file extents; [`mod@hash`] gives each block in storage a key,
+//! 1. `scan` walks files and file extents; `hash` gives each block in storage a key,
 //!    from the filesystem's checksums or by reading it, once however many files show it;
-//! 2. match: [`mod@sort`] puts the keys in order within bounded memory, [`mod@classes`] makes
-//!    classes of equal blocks of them, [`mod@weak`] asks for more evidence where checksums are
+//! 2. match: `sort` puts the keys in order within bounded memory, `classes` makes
+//!    classes of equal blocks of them, `weak` asks for more evidence where checksums are
 //!    short;
-//! 3. [`mod@plan`] decides which extents go, all their references at once, and predicts what
+//! 3. `plan` decides which extents go, all their references at once, and predicts what
 //!    comes of it;
-//! 4. [`mod@execute`] has the kernel compare and share, and looks at what became of it.
+//! 4. `execute` has the kernel compare and share, and looks at what became of it.
 //!
 //! [`run`] is all of it, [`find`] and [`Found::plan`] stop before anything is changed. Everything
 //! happens on a [`volume::Volume`]; this crate has no system calls, no clock and no threads.
