@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno as Io;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
-use scenario::{BackendError, DataMode, Geometry};
+use scenario::{BackendError, Compression, DataMode, Geometry};
 
 use crate::place::Place;
 use crate::{missing, system};
@@ -34,7 +34,10 @@ pub fn mount_options(geometry: &Geometry) -> String {
         DataMode::NoSum => "datacow,nodatasum",
         DataMode::NoCow => "nodatacow",
     };
-    format!("{OPTIONS},{data}")
+    match geometry.compress {
+        Compression::None => format!("{OPTIONS},{data}"),
+        compress => format!("{OPTIONS},{data},compress-force={}", compress.name()),
+    }
 }
 
 /// Mounts the btrfs on `device` in `folder`: at `first`, at `second` once more, and at `readonly`

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use scenario::text::Size;
-use scenario::{ChecksumKind, DataMode};
+use scenario::{ChecksumKind, Compression, DataMode};
 
 use crate::witness::WitnessName;
 
@@ -103,6 +103,11 @@ pub(crate) struct DiffArguments {
     /// How new files hold their data, a mount option: checked, nodatasum, nodatacow.
     #[arg(long, value_name = "MODE", default_value = "checked", value_parser = parse_data)]
     pub(crate) data: DataMode,
+    /// How new files are compressed, even where it does not look worth it: none, zlib, lzo, zstd.
+    /// The model has no compressed extents: this takes --against reference or another kernel.
+    #[arg(long, value_name = "KIND", default_value = "none", value_parser = parse_compress)]
+    #[arg(conflicts_with = "data")]
+    pub(crate) compress: Compression,
     /// How long to run: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,
@@ -234,6 +239,13 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 fn parse_checksum(text: &str) -> Result<ChecksumKind, String> {
     ChecksumKind::by_name(text).ok_or_else(|| {
         let names = ChecksumKind::ALL.map(ChecksumKind::name).join(", ");
+        format!("{text:?} is none of {names}")
+    })
+}
+
+fn parse_compress(text: &str) -> Result<Compression, String> {
+    Compression::by_name(text).ok_or_else(|| {
+        let names = Compression::ALL.map(Compression::name).join(", ");
         format!("{text:?} is none of {names}")
     })
 }

@@ -132,6 +132,7 @@ fn options(arguments: &DiffArguments) -> Options {
             node_bytes: arguments.nodesize,
             checksum: arguments.csum,
             data: arguments.data,
+            compress: arguments.compress,
             ..Geometry::default()
         },
         ..Options::default()

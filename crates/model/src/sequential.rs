@@ -13,7 +13,7 @@ mod trees;
 use std::time::Duration;
 
 use fs_state::MountOptions;
-use ondisk::ChecksumKind;
+use ondisk::{ChecksumKind, Compression};
 use rules::Profile;
 use scenario::{
     Answer, Backend, BackendError, Capabilities, DataMode, Geometry, Observation, Op, Outcome,
@@ -89,6 +89,17 @@ impl Backend for Sequential {
 
     /// Starts a run on an empty filesystem; the model's device is never full.
     fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
+        if geometry.compress != Compression::None {
+            return Err(BackendError::Missing {
+                what: format!(
+                    "the model has no compressed extents: {}",
+                    geometry.compress.name()
+                ),
+                remedy: "compare with bytes and statuses alone (--against reference) or with \
+                         another kernel, or leave compress out"
+                    .to_owned(),
+            });
+        }
         let options = MountOptions {
             node_bytes: geometry.node_bytes,
             is_nodatasum: geometry.data != DataMode::Checked,

@@ -89,6 +89,35 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// All of them, by their number on disk.
+    pub const ALL: [Compression; 4] = [
+        Compression::None,
+        Compression::Zlib,
+        Compression::Lzo,
+        Compression::Zstd,
+    ];
+
+    /// Returns its name, as the mount option `compress` knows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Zlib => "zlib",
+            Compression::Lzo => "lzo",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// Returns the one of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Compression> {
+        Compression::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
 /// `struct btrfs_inode_item`, as far as it is about data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InodeItem {

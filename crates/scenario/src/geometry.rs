@@ -2,7 +2,7 @@
 //!
 //! It does not know who makes it, nor what follows from it.
 
-use ondisk::ChecksumKind;
+use ondisk::{ChecksumKind, Compression};
 
 /// The shape of the filesystem of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Geometry {
     pub checksum: ChecksumKind,
     /// How new files hold their data.
     pub data: DataMode,
+    /// How data is compressed, even where it does not look worth it (`compress-force`). Only with
+    /// [`DataMode::Checked`]: the mount option takes the others back.
+    pub compress: Compression,
 }
 
 impl Default for Geometry {
@@ -28,6 +31,7 @@ impl Default for Geometry {
             node_bytes: 16 << 10,
             checksum: ChecksumKind::default(),
             data: DataMode::default(),
+            compress: Compression::None,
         }
     }
 }
@@ -38,6 +42,7 @@ impl Geometry {
     pub fn is_made_as(&self, other: &Geometry) -> bool {
         let made = |geometry: &Geometry| Geometry {
             data: DataMode::default(),
+            compress: Compression::None,
             ..geometry.clone()
         };
         made(self) == made(other)

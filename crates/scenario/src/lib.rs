@@ -23,7 +23,7 @@ pub use fd::{Access, Fd, Mount, Target};
 pub use geometry::{DataMode, Geometry};
 pub use name::Name;
 pub use observation::{FileKind, MapFlags, MapRun, Observation, Probe, Stat, Storage, map_shape};
-pub use ondisk::ChecksumKind;
+pub use ondisk::{ChecksumKind, Compression};
 pub use op::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, Op};
 pub use outcome::{Answer, CallEnd, Effect, ElementAnswer, Outcome};
 pub use text::{

@@ -23,6 +23,15 @@ fn model_and_reference_agree_and_the_last_line_says_so() {
 }
 
 #[test]
+fn what_the_model_does_not_have_is_refused_with_the_remedy() {
+    let folder = tempdir().expect("a folder");
+    let arguments = "diff --backend reference --compress zstd --seed 1 --steps 10";
+    let ended = xsame(folder.path(), arguments);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--against reference"), "{ended:?}");
+}
+
+#[test]
 fn one_seed_gives_one_run() {
     let folder = tempdir().expect("a folder");
     let counts = |ended: &crate::program::Ended| {

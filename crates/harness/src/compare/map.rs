@@ -8,9 +8,6 @@ use super::touching::Touching;
 use crate::bijection::Stretch;
 use crate::difference::Difference;
 
-/// Of an encoded run only its beginning is a place of its own: the bytes behind it are packed.
-const ENCODED_LEN: u64 = 4096;
-
 /// A part of a file with its storage on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
@@ -61,21 +58,17 @@ pub(super) fn compare(
         nr_borrowed += u64::from(borrowed.is_some());
         match (borrowed.as_ref().or(left_run), right_run) {
             (None, None) => {}
+            // The address of packed bytes counts them unpacked: other extents lie there, too. Who
+            // shares what is compared in the trees.
+            (Some(left), Some(right)) if left.flags.is_encoded && is_alike(left, right) => {}
             (Some(left), Some(right)) if is_alike(left, right) => {
                 if let (Some(Storage(left_at)), Some(Storage(right_at))) =
                     (left.storage, right.storage)
                 {
-                    let len = if left.flags.is_encoded {
-                        ENCODED_LEN.min(end - at)
-                    } else {
-                        end - at
-                    };
-                    let is_encoded = left.flags.is_encoded;
-                    let shift = |run: &MapRun| if is_encoded { 0 } else { at - run.offset };
                     let stretch = Stretch {
-                        left: left_at + shift(left),
-                        right: right_at + shift(right),
-                        len,
+                        left: left_at + (at - left.offset),
+                        right: right_at + (at - right.offset),
+                        len: end - at,
                     };
                     push_pair(
                         &mut pairs,

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ondisk::ChecksumKind;
+use ondisk::{ChecksumKind, Compression};
 
 use super::cursor::Cursor;
 use super::op_parse;
@@ -20,6 +20,7 @@ impl fmt::Display for Geometry {
             node_bytes,
             checksum,
             data,
+            compress,
         } = self;
         let sector_bytes = Size(u64::from(*sector_bytes));
         write!(
@@ -38,6 +39,9 @@ impl fmt::Display for Geometry {
         if *data != usual.data {
             write!(f, " data={}", data.name())?;
         }
+        if *compress != usual.compress {
+            write!(f, " compress={}", compress.name())?;
+        }
         Ok(())
     }
 }
@@ -52,7 +56,7 @@ impl FromStr for Geometry {
 
 /// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
 pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
-    const KEYS: &str = "size=, sectorsize=, nodesize=, csum= or data=";
+    const KEYS: &str = "size=, sectorsize=, nodesize=, csum=, data= or compress=";
     let mut geometry = Geometry::default();
     cursor.literal("mkfs", "mkfs")?;
     while let Some(word) = cursor.next() {
@@ -80,7 +84,18 @@ pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseE
                     cursor.wrong(word, "data=checked, data=nodatasum or data=nodatacow")
                 })?;
             }
+            "compress" => {
+                geometry.compress = Compression::by_name(value).ok_or_else(|| {
+                    cursor.wrong(
+                        word,
+                        "compress=none, compress=zlib, compress=lzo or compress=zstd",
+                    )
+                })?;
+            }
             _ => return Err(cursor.wrong(word, KEYS)),
+        }
+        if geometry.compress != Compression::None && geometry.data != DataMode::Checked {
+            return Err(cursor.wrong(word, "compress= without data=, which it would take back"));
         }
     }
     Ok(geometry)

@@ -230,15 +230,19 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         op,
         results,
     });
-    let modes = proptest::sample::select(&DataMode::ALL[..]);
-    let checksums = proptest::sample::select(&ChecksumKind::ALL[..]);
-    let geometry = (number(), any::<u32>(), any::<u32>(), checksums, modes).prop_map(
-        |(device_bytes, sector_bytes, node_bytes, checksum, data)| Geometry {
+    let checksums = select(&ChecksumKind::ALL[..]);
+    let data = prop_oneof![
+        select(&DataMode::ALL[..]).prop_map(|data| (data, Compression::None)),
+        select(&Compression::ALL[..]).prop_map(|compress| (DataMode::Checked, compress)),
+    ];
+    let geometry = (number(), any::<u32>(), any::<u32>(), checksums, data).prop_map(
+        |(device_bytes, sector_bytes, node_bytes, checksum, (data, compress))| Geometry {
             device_bytes,
             sector_bytes,
             node_bytes,
             checksum,
             data,
+            compress,
         },
     );
     (comments(), geometry, vec(line, 0..6), comments()).prop_map(

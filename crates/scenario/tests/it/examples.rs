@@ -144,6 +144,11 @@ fn what_mkfs_is_told_is_said_only_where_it_is_not_the_default() {
     );
     let line = format!("{usual} nodesize=4k csum=blake2");
     assert_eq!(printed(&line), Ok(line.clone()));
+    let line = format!("{usual} compress=lzo");
+    assert_eq!(printed(&line), Ok(line.clone()));
+    assert_eq!(printed("mkfs compress=none\n").as_deref(), Ok(usual));
+    let error = printed("mkfs data=nodatacow compress=zstd\n").expect_err("one of both");
+    assert!(error.to_string().contains("take back"), "{error}");
     let error = printed("mkfs data=cow\n").expect_err("there is no such mode");
     assert!(error.to_string().contains("data=nodatasum"), "{error}");
 }
