@@ -62,6 +62,18 @@ pub use session::Session;
 pub use trees::trees_at;
 pub use verify::check_device;
 
+/// Has the disk serve everybody else first, for this thread and those that it starts.
+///
+/// # Errors
+///
+/// [`BackendError::System`] with what the kernel says.
+pub fn be_idle() -> Result<(), BackendError> {
+    process::set_idle_io().map_err(|source| BackendError::System {
+        action: "ask the disk to serve others first".to_owned(),
+        source,
+    })
+}
+
 /// Returns the errno as the language names it.
 fn errno_of(errno: rustix::io::Errno) -> Errno {
     Errno::new(errno.raw_os_error()).unwrap_or(Errno::EIO)

@@ -76,6 +76,23 @@ impl Drop for Privileged {
     }
 }
 
+/// Has the disk serve everybody else first: threads that begin from now on, and this one.
+///
+/// # Errors
+///
+/// What `ioprio_set(2)` says.
+pub(crate) fn set_idle_io() -> io::Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    const CLASS_IDLE: libc::c_int = 3;
+    const CLASS_SHIFT: libc::c_int = 13;
+    let priority = CLASS_IDLE << CLASS_SHIFT;
+    // SAFETY: the call takes numbers only; 0 is the calling thread.
+    match unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Returns the mark of this process in names of folders: its id and when it started.
 pub(crate) fn mark() -> String {
     let pid = std::process::id();

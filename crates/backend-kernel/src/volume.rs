@@ -8,6 +8,7 @@
 mod csums;
 mod files;
 mod map;
+mod memo;
 mod pages;
 mod references;
 mod scope;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use scenario::text::Size;
 use scenario::{ChecksumKind, Compression, DataMode};
 
@@ -31,6 +31,19 @@ pub(crate) enum Command {
     /// --strict, 1 if one differs or was refused; 2 wrong use, or the call itself failed. With
     /// --compat: 0 the call was made, 1 wrong use, otherwise 256 less the errno.
     Same(SameArguments),
+    /// Find duplicates in files and folders of one filesystem, say what can be freed, and free it.
+    ///
+    /// Space is given back only where whole extents go, so these are what is planned: which go,
+    /// which references are moved for that, and, with --rewrite, which leftovers are written anew.
+    /// The kernel compares before it shares; no file is ever written into. As root on btrfs the
+    /// filesystem's own checksums are used and no file is opened to be looked at.
+    ///
+    /// Memory: about 120 bytes for each extent, 4 bytes for each block, 512 MiB for sorting; what
+    /// does not fit is spilled to $TMPDIR.
+    ///
+    /// Exit code: 0 all was looked at and done, 1 a file was left out, something was not moved or
+    /// the run was stopped early, 2 wrong use or nothing can be done at all.
+    Dupes(DupesArguments),
     /// Run a scenario file and print each operation with its result.
     ///
     /// Exit code: 0 everything is as the file expects, 1 something is not, 2 it cannot be run.
@@ -141,6 +154,90 @@ pub(crate) struct SameArguments {
     /// bytes, output and exit code are its.
     #[arg(long, conflicts_with = "json")]
     pub(crate) compat: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DupesArguments {
+    /// Files and folders; - for a list on stdin, one a line.
+    #[arg(value_name = "PATH", required_unless_present = "fdupes")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Look into folders in folders, too; never into other filesystems.
+    #[arg(short = 'r')]
+    pub(crate) recursive: bool,
+    /// Dedupe; without it, tell what would be done (-d, as in duperemove, is the same).
+    #[arg(short = 'D', short_alias = 'd')]
+    pub(crate) dedupe: bool,
+    /// Change nothing, even with -D: tell what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Stay on one filesystem. That is always so; the option is there for scripts.
+    #[arg(short = 'x')]
+    pub(crate) one_filesystem: bool,
+    /// The list on stdin ends names with zero bytes instead of lines.
+    #[arg(short = '0', long = "null")]
+    pub(crate) null: bool,
+    /// Read what fdupes prints on stdin as a list of files; the groups are found anew.
+    #[arg(long)]
+    pub(crate) fdupes: bool,
+    /// Leave paths out that match, and what is below them; may be given several times. A pattern
+    /// without a slash is about the last part of a path.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Leave smaller files out.
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub(crate) min_size: u64,
+    /// How data is told apart: by the filesystem's checksums (csum: root, btrfs), by reading, or
+    /// whichever there is.
+    #[arg(long, value_enum, default_value_t = ScanWord::Auto)]
+    pub(crate) scan: ScanWord,
+    /// Whether leftovers of partly duplicated extents are written anew, so that the extents go:
+    /// auto where at least twice as much is freed as is written, max until every block is stored
+    /// once.
+    #[arg(long, value_enum, default_value_t = RewriteWord::Auto)]
+    pub(crate) rewrite: RewriteWord,
+    /// How many files are read at a time [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) io_threads: Option<u32>,
+    /// Stop after this long, with the largest gains done first: 90s, 10m, 2h.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time: Option<Duration>,
+    /// Stop once this much is moved, with the largest gains done first.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) limit: Option<u64>,
+    /// Have the disk serve others first.
+    #[arg(long, value_enum)]
+    pub(crate) io_class: Option<IoClass>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print what is wrong only, and no progress.
+    #[arg(short = 'q')]
+    pub(crate) quiet: bool,
+    /// List everything that goes, and all that is no file.
+    #[arg(short = 'v')]
+    pub(crate) verbose: bool,
+}
+
+/// How data is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScanWord {
+    Auto,
+    Csum,
+    Read,
+}
+
+/// Whether something is written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RewriteWord {
+    Never,
+    Auto,
+    Max,
+}
+
+/// A class of the I/O scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IoClass {
+    Idle,
 }
 
 #[derive(Debug, Args)]

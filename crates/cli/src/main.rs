@@ -10,6 +10,7 @@ mod arguments;
 mod bench;
 mod caught;
 mod diff;
+mod dupes;
 mod exit;
 mod explain;
 mod fmt;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let exit = match arguments.command {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Same(arguments) => same::run(&arguments),
+        Command::Dupes(arguments) => dupes::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Tree(arguments) => tree::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

@@ -53,6 +53,7 @@ pub(super) const TOOLS: &[Tool] = &[
         "fclones group",
         "{fclones} -q group -o {tmp}/groups {dir}",
     ),
+    scan("xsame-scan", "xsame dupes", "{xsame} dupes -rq {dir}"),
     dedupe("duperemove", "duperemove", "duperemove -rdq {dir}"),
     dedupe(
         "duperemove-partial-128k",
@@ -74,6 +75,21 @@ pub(super) const TOOLS: &[Tool] = &[
         "fclones",
         "fclones dedupe",
         "{fclones} -q group -o {tmp}/groups {dir} && {fclones} -q dedupe < {tmp}/groups",
+    ),
+    dedupe(
+        "xsame-never",
+        "xsame --rewrite=never",
+        "{xsame} dupes -rDq --rewrite=never {dir}",
+    ),
+    dedupe(
+        "xsame-auto",
+        "xsame --rewrite=auto",
+        "{xsame} dupes -rDq --rewrite=auto {dir}",
+    ),
+    dedupe(
+        "xsame-max",
+        "xsame --rewrite=max",
+        "{xsame} dupes -rDq --rewrite=max {dir}",
     ),
 ];
 
@@ -101,6 +117,7 @@ impl Tool {
         let line = self
             .line
             .replace("{fclones}", &fclones().display().to_string())
+            .replace("{xsame}", &xsame().display().to_string())
             .replace("{dir}", &dir.display().to_string())
             .replace("{tmp}", &tmp.display().to_string());
         let mut command = Command::new("sh");
@@ -111,6 +128,7 @@ impl Tool {
     /// Returns the line as it stands in the docs.
     pub(super) fn shown(&self) -> String {
         let line = self.line.replace("{fclones}", "fclones");
+        let line = line.replace("{xsame}", "xsame");
         line.replace("{dir}", "DIR").replace("{tmp}", "TMP")
     }
 }
@@ -133,6 +151,9 @@ pub(super) fn install(wanted: &[String]) -> Result<(), String> {
         command.args(["install", "-y", "--no-install-recommends"]);
         finish(command.args(missing))?;
     }
+    if is_wanted("xsame") {
+        finish(&mut cargo(&["build", "--release", "-p", "cli"]))?;
+    }
     if is_wanted("fclones") && !fclones().is_file() {
         let folder = peers_folder();
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -147,4 +168,8 @@ fn peers_folder() -> PathBuf {
 
 fn fclones() -> PathBuf {
     peers_folder().join("bin/fclones")
+}
+
+fn xsame() -> PathBuf {
+    target_folder().join("release/xsame")
 }

@@ -76,6 +76,8 @@ const TABLE: &[Row] = &[
             "reference",
             "strategies",
             "harness",
+            "volume",
+            "dupes",
             "backend-kernel",
             "backend-uml",
         ],

@@ -4,6 +4,7 @@
 //! items of the inode.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use ondisk::{Compression as Kind, FileExtentItem, FileExtentPlace, InodeFlags, InodeItem};
@@ -11,6 +12,8 @@ use ondisk::{Key, SearchItem, TreeId};
 use rustix::fs::FileType;
 use volume::{Compression, Extent, File, FileExtent, FileId, Page, Place, Position, VolumeError};
 
+use super::memo::Memo;
+use super::references::reference_of;
 use super::trees::{Size, Trees, damaged, inodes_from};
 
 /// A page is full with so many file extents or files.
@@ -42,6 +45,8 @@ pub(super) struct Pages {
     min_bytes: u64,
     /// Time spent in all pages so far: what another pass over the trees would take.
     pub(super) spent: Duration,
+    /// What the walk saw, in scope or not.
+    pub(super) memo: Memo,
 }
 
 impl Pages {
@@ -50,6 +55,7 @@ impl Pages {
             roots,
             min_bytes,
             spent: Duration::ZERO,
+            memo: Memo::default(),
         }
     }
 
@@ -63,9 +69,16 @@ impl Pages {
     ) -> Result<Option<Position>, VolumeError> {
         page.clear();
         let start = Instant::now();
+        if from == Position::default() {
+            self.memo.begin();
+        }
+        if 0 < newer_than {
+            self.memo.forget();
+        }
         let mut from = from;
         let next = loop {
             let Some((&root, scope)) = self.roots.range(from.root..).next() else {
+                self.memo.end();
                 break None;
             };
             if from.root != root {
@@ -80,6 +93,8 @@ impl Pages {
                 scope,
                 min_bytes: self.min_bytes,
                 page,
+                memo: &mut self.memo,
+                current: Current::default(),
             };
             let next = match newer_than {
                 0 => walk.all(from)?,
@@ -88,6 +103,7 @@ impl Pages {
             if next.is_some() {
                 break next;
             }
+            self.memo.end_root(root);
             from = Position {
                 root: root + 1,
                 ..Position::default()
@@ -112,16 +128,26 @@ struct Walk<'a> {
     scope: &'a RootScope,
     min_bytes: u64,
     page: &'a mut Page,
+    memo: &'a mut Memo,
+    current: Current,
+}
+
+/// The inode whose items are being walked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Current {
+    inode: u64,
+    is_file: bool,
+    /// Whether it is in scope: its file extents go to the page.
+    is_wanted: bool,
 }
 
 impl Walk<'_> {
     /// Adds everything from `from` on, until the page is full.
     fn all(&mut self, from: Position) -> Result<Option<Position>, VolumeError> {
         let tree = TreeId(self.root);
-        let mut current = None;
         let mut range = inodes_from(from.inode, 0, 0);
         if 0 < from.offset {
-            current = self.resumed(from.inode)?;
+            self.resume(from.inode)?;
             range = inodes_from(from.inode, Key::EXTENT_DATA, from.offset);
         }
         let mut left = Some(range);
@@ -131,41 +157,54 @@ impl Walk<'_> {
                 return Ok(None);
             }
             let mut last = range.first;
-            // The items borrow the buffer, the page is another field.
-            let (page, scope, min_bytes) = (&mut *self.page, self.scope, self.min_bytes);
+            let mut adding = Adding {
+                root: self.root,
+                scope: self.scope,
+                min_bytes: self.min_bytes,
+                page: self.page,
+                memo: self.memo,
+                current: &mut self.current,
+            };
             for item in self.trees.items(Size::Large, nr_items) {
                 let item = item.map_err(|error| damaged(tree, last, &error))?;
                 last = item.key;
-                let added = add(page, scope, min_bytes, self.root, &mut current, &item);
+                let added = adding.add(&item);
                 added.map_err(|error| damaged(tree, last, &error))?;
             }
-            if is_full(page) {
-                return Ok(Some(self.behind(last, current)));
+            if is_full(self.page) {
+                return Ok(Some(self.behind(last)));
             }
             left = range.behind(last);
         }
         Ok(None)
     }
 
-    /// Adds the file in the middle of which a page ended.
-    fn resumed(&mut self, inode: u64) -> Result<Option<u64>, VolumeError> {
+    /// Goes on with the file in the middle of which a page ended.
+    fn resume(&mut self, inode: u64) -> Result<(), VolumeError> {
         let item = self.trees.inode(self.root, inode)?;
-        let file = item.map(|item| file_of(self.root, inode, &item));
-        let is_wanted = |file: &File| self.scope.has(inode) && self.min_bytes <= file.size;
-        let file = file.filter(is_wanted);
-        Ok(file.map(|file| {
+        let Some(item) = item.filter(is_file) else {
+            return Ok(());
+        };
+        let file = file_of(self.root, inode, &item);
+        self.current = Current {
+            inode,
+            is_file: true,
+            is_wanted: is_wanted(&item, inode, self.scope, self.min_bytes),
+        };
+        if self.current.is_wanted {
             self.page.push_file(file);
-            inode
-        }))
+        }
+        Ok(())
     }
 
-    /// Returns where to go on behind the item `last`, if file extents of `current` were wanted.
-    fn behind(&mut self, last: Key, current: Option<u64>) -> Position {
+    /// Returns where to go on behind the item `last`.
+    fn behind(&mut self, last: Key) -> Position {
         let id = FileId {
             root: self.root,
             inode: last.object,
         };
-        if current != Some(last.object) || Key::EXTENT_DATA < last.kind {
+        let is_of_file = self.current.is_file && self.current.inode == last.object;
+        if !is_of_file || Key::EXTENT_DATA < last.kind {
             return Position::behind(id);
         }
         if last.kind == Key::EXTENT_DATA {
@@ -175,7 +214,9 @@ impl Walk<'_> {
             };
         }
         // Its file extents have not been seen yet.
-        self.page.files.pop();
+        if self.current.is_wanted {
+            self.page.files.pop();
+        }
         Position::of(id)
     }
 
@@ -192,7 +233,7 @@ impl Walk<'_> {
                     inodes.push(item.key.object);
                 }
             }
-            Ok(std::ops::ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         })?;
         for inode in inodes {
             if is_full(self.page) {
@@ -202,50 +243,75 @@ impl Walk<'_> {
                 };
                 return Ok(Some(Position::of(id)));
             }
-            let mut current = None;
             let mut range = inodes_from(inode, 0, 0);
             range.last.object = inode;
-            let (page, scope, min_bytes) = (&mut *self.page, self.scope, self.min_bytes);
-            let root = self.root;
+            let mut adding = Adding {
+                root: self.root,
+                scope: self.scope,
+                min_bytes: self.min_bytes,
+                page: self.page,
+                memo: self.memo,
+                current: &mut self.current,
+            };
             self.trees.each(Size::Small, tree, range, 0, |item| {
-                add(page, scope, min_bytes, root, &mut current, item)?;
-                Ok(std::ops::ControlFlow::Continue(()))
+                adding.add(item)?;
+                Ok(ControlFlow::Continue(()))
             })?;
         }
         Ok(None)
     }
 }
 
-/// Adds what an item says to the page. `current` is the file that file extents are wanted of.
-fn add(
-    page: &mut Page,
-    scope: &RootScope,
-    min_bytes: u64,
+/// Items on their way to a page.
+struct Adding<'a> {
     root: u64,
-    current: &mut Option<u64>,
-    item: &SearchItem<'_>,
-) -> Result<(), ondisk::ItemError> {
-    let inode = item.key.object;
-    match item.key.kind {
-        Key::INODE_ITEM => {
-            *current = None;
-            let inode_item = InodeItem::decode(item.bytes)?;
-            let is_wanted = is_file(&inode_item)
-                && 0 < inode_item.nlink
-                && min_bytes <= inode_item.size
-                && scope.has(inode);
-            if is_wanted {
-                page.push_file(file_of(root, inode, &inode_item));
-                *current = Some(inode);
+    scope: &'a RootScope,
+    min_bytes: u64,
+    page: &'a mut Page,
+    memo: &'a mut Memo,
+    current: &'a mut Current,
+}
+
+impl Adding<'_> {
+    /// Adds what an item says.
+    fn add(&mut self, item: &SearchItem<'_>) -> Result<(), ondisk::ItemError> {
+        let inode = item.key.object;
+        match item.key.kind {
+            Key::INODE_ITEM => {
+                let inode_item = InodeItem::decode(item.bytes)?;
+                *self.current = Current {
+                    inode,
+                    is_file: is_file(&inode_item),
+                    is_wanted: is_wanted(&inode_item, inode, self.scope, self.min_bytes),
+                };
+                if self.current.is_file {
+                    let file = file_of(self.root, inode, &inode_item);
+                    self.memo.add_file(file);
+                    if self.current.is_wanted {
+                        self.page.push_file(file);
+                    }
+                }
             }
+            Key::EXTENT_DATA => {
+                let file_extent = FileExtentItem::decode(item.bytes)?;
+                if let Some((address, reference)) = reference_of(self.root, item.key, &file_extent)
+                {
+                    self.memo.add_reference(address, reference);
+                }
+                if self.current.is_wanted && self.current.inode == inode {
+                    self.page
+                        .push_extent(file_extent_of(item.key.offset, &file_extent));
+                }
+            }
+            _ => {}
         }
-        Key::EXTENT_DATA if *current == Some(inode) => {
-            let file_extent = FileExtentItem::decode(item.bytes)?;
-            page.push_extent(file_extent_of(item.key.offset, &file_extent));
-        }
-        _ => {}
+        Ok(())
     }
-    Ok(())
+}
+
+/// Returns whether an inode is a file in scope, with a name.
+fn is_wanted(item: &InodeItem, inode: u64, scope: &RootScope, min_bytes: u64) -> bool {
+    is_file(item) && 0 < item.nlink && min_bytes <= item.size && scope.has(inode)
 }
 
 /// Returns whether an inode is a regular file.

@@ -10,18 +10,22 @@ use uapi::Errno;
 use volume::{Extent, ExtentReferences, FileId, Reference, ReferenceKind, VolumeError};
 
 use super::fatal;
+use super::memo::Memo;
 use super::trees::{Size, Trees, inodes_from};
 use crate::ioctl_trees;
 
 /// What asking for the references of one extent takes, about: one call and a search for each.
 const ONE: Duration = Duration::from_micros(10);
-/// Words of a buffer for resolved references: 2 of its header, 3 for each.
-const REFS_LEN: usize = 2 + 3 * 21_000;
+/// Words of a buffer for resolved references, tried one after the other: 2 of its header, 3 for
+/// each. The kernel copies all of it, used or not.
+const BUFFER_LENS: [usize; 3] = [2 + 3 * 20, 2 + 3 * 1000, 2 + 3 * 21_000];
 
-/// Returns everything that refers to each extent. A pass over the trees took `pass` before.
+/// Returns everything that refers to each extent, as a walk saw it that was just made, or as it is
+/// told now. A pass over the trees took `pass` before.
 pub(super) fn of(
     trees: &mut Trees,
     extents: &[Extent],
+    memo: &Memo,
     pass: Duration,
 ) -> Result<Vec<ExtentReferences>, VolumeError> {
     let (roots, has_dying) = trees.roots()?;
@@ -33,11 +37,17 @@ pub(super) fn of(
             is_complete: !has_dying,
         })
         .collect();
+    if memo.knows(&roots) {
+        for (found, extent) in found.iter_mut().zip(extents) {
+            found.references.extend(memo.references_of(extent));
+        }
+        return Ok(found);
+    }
     if pass < ONE * u32::try_from(extents.len()).unwrap_or(u32::MAX) {
         by_walking(trees, &roots, &mut found)?;
         return Ok(found);
     }
-    let mut buffer = vec![0; REFS_LEN];
+    let mut buffer = vec![0; BUFFER_LENS[0]];
     for extent in &mut found {
         by_asking(trees, extent, &mut buffer)?;
     }
@@ -77,21 +87,28 @@ fn by_walking(
 fn by_asking(
     trees: &mut Trees,
     extent: &mut ExtentReferences,
-    buffer: &mut [u64],
+    buffer: &mut Vec<u64>,
 ) -> Result<(), VolumeError> {
-    match ioctl_trees::logical_ino(trees.fd(), extent.address, buffer) {
-        Ok(()) => {}
-        // It is gone, or everything that referred to it is.
-        Err(Errno::ENOENT) => return Ok(()),
-        Err(errno) => return Err(fatal("resolve back references", errno)),
-    }
-    // Two words of header: bytes left and missing, elements there and missed, each 32 bits.
-    let counts = buffer[1].to_ne_bytes();
-    let (nr_words, nr_missed) = counts.split_at(4);
     let count = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_ne_bytes) as usize;
-    extent.is_complete &= count(nr_missed) == 0;
+    let (mut nr_words, mut nr_missed) = (0, 0);
+    for len in BUFFER_LENS {
+        buffer.resize(len.max(buffer.len()), 0);
+        match ioctl_trees::logical_ino(trees.fd(), extent.address, buffer) {
+            Ok(()) => {}
+            // It is gone, or everything that referred to it is.
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(fatal("resolve back references", errno)),
+        }
+        // Two words of header: bytes left and missing, elements there and missed, of 32 bits.
+        let counts = buffer[1].to_ne_bytes();
+        (nr_words, nr_missed) = (count(&counts[..4]), count(&counts[4..]));
+        if nr_missed == 0 {
+            break;
+        }
+    }
+    extent.is_complete &= nr_missed == 0;
     let words = &buffer[2..];
-    let resolved: Vec<(u64, u64, u64)> = words[..count(nr_words).min(words.len())]
+    let resolved: Vec<(u64, u64, u64)> = words[..nr_words.min(words.len())]
         .chunks_exact(3)
         .map(|words| (words[0], words[1], words[2]))
         .collect();
@@ -119,7 +136,7 @@ fn by_asking(
 }
 
 /// Returns the address of the extent that an item refers to, and how it does.
-fn reference_of(root: u64, key: Key, item: &FileExtentItem) -> Option<(u64, Reference)> {
+pub(super) fn reference_of(root: u64, key: Key, item: &FileExtentItem) -> Option<(u64, Reference)> {
     let FileExtentPlace::Extent {
         is_prealloc,
         bytenr,

@@ -210,6 +210,9 @@ impl Volume for TreeVolume {
                 .map(Some)
                 .map_err(|errno| of_file(file, "look at", errno));
         }
+        if let Some(file) = self.pages.memo.file(file) {
+            return Ok(Some(file));
+        }
         let inode = self.trees.inode(file.root, file.inode)?;
         Ok(inode.map(|inode| file_of(file.root, file.inode, &inode)))
     }
@@ -230,7 +233,7 @@ impl Volume for TreeVolume {
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
-        references::of(&mut self.trees, extents, self.pages.spent)
+        references::of(&mut self.trees, extents, &self.pages.memo, self.pages.spent)
     }
 
     fn checksums(
@@ -279,6 +282,7 @@ impl Volume for TreeVolume {
         source: FileRange,
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        self.pages.memo.forget();
         let fd = self.fd(source.file);
         let fd = fd.map_err(|errno| of_file(source.file, "open", errno))?;
         let targets: Vec<_> = targets
@@ -290,6 +294,7 @@ impl Volume for TreeVolume {
 
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
         let wrong = |errno| write_error(like, "create a file beside", errno);
+        self.pages.memo.forget();
         let inode = self.trees.inode(like.root, like.inode)?;
         let inode = inode.ok_or_else(|| wrong(Errno::ENOENT))?;
         let is_nodatasum = file_of(like.root, like.inode, &inode).is_nodatasum;
@@ -331,6 +336,7 @@ impl Volume for TreeVolume {
     }
 
     fn sync(&mut self) -> Result<(), VolumeError> {
+        self.pages.memo.forget();
         commit(self.trees.fd())?;
         self.is_committed = true;
         if !self.removed.is_empty() {

@@ -2,6 +2,7 @@
 //! root nor a kernel of its own.
 
 mod diff;
+mod dupes;
 mod files;
 mod program;
 mod same;

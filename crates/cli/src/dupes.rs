@@ -1,0 +1,107 @@
+//! `xsame dupes`: find the duplicates, free the space for real, know it beforehand.
+//!
+//! What is to be looked at is put together here, `dupes` decides, `backend_kernel` looks and moves.
+
+mod paths;
+mod progress;
+mod report;
+mod scratch;
+
+use std::path::Path;
+
+use backend_kernel::volume::{self, Opened, Skipped};
+use dupes::{Options, ScanMode, Stopped, Watch};
+use miette::{Report, miette};
+
+use crate::arguments::{DupesArguments, IoClass, RewriteWord, ScanWord};
+use crate::exit::Exit;
+use crate::witness;
+use progress::Progress;
+use report::Told;
+use scratch::TemporaryFiles;
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
+    if arguments.io_class == Some(IoClass::Idle) {
+        backend_kernel::be_idle().map_err(witness::report)?;
+    }
+    let paths = paths::named(arguments)?;
+    let excluded = paths::excluded(&arguments.exclude)?;
+    let is_excluded = |path: &Path| excluded.is_match(path);
+    let opened = volume::open(&volume::Options {
+        paths: &paths,
+        is_recursive: arguments.recursive,
+        is_excluded: (!arguments.exclude.is_empty()).then_some(&is_excluded),
+        min_bytes: arguments.min_size,
+        scan: match arguments.scan {
+            ScanWord::Auto => volume::Scan::Auto,
+            ScanWord::Csum => volume::Scan::Csum,
+            ScanWord::Read => volume::Scan::Read,
+        },
+        nr_io_threads: match arguments.io_threads {
+            Some(nr_threads) => nr_threads as usize,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        },
+    });
+    let Opened {
+        mut volume,
+        has_checksums,
+        skipped,
+    } = opened.map_err(witness::report)?;
+    let options = Options {
+        scan: match has_checksums {
+            true => ScanMode::Checksums,
+            false => ScanMode::Read,
+        },
+        rewrite: match arguments.rewrite {
+            RewriteWord::Never => dupes::Rewrite::Never,
+            RewriteWord::Auto => dupes::Rewrite::Auto,
+            RewriteWord::Max => dupes::Rewrite::Max,
+        },
+        ..Options::default()
+    };
+    let mut watch = Progress::new(arguments);
+    let mut scratch = TemporaryFiles;
+    let told = match arguments.dedupe && !arguments.dry_run {
+        true => {
+            let summary = dupes::run(&mut *volume, &options, &mut scratch, &mut watch);
+            summary.map(Told::of_summary)
+        }
+        false => plan(&mut *volume, &options, &mut scratch, &mut watch),
+    };
+    watch.finish();
+    let mut told = told.map_err(|stopped| miette!("{stopped}"))?;
+    told.skip(skipped_that_matter(skipped, arguments, &paths));
+    told.print(&mut *volume, arguments);
+    Ok(match told.is_whole() {
+        true => Exit::Fine,
+        false => Exit::Found,
+    })
+}
+
+/// Finds and plans; changes nothing.
+fn plan(
+    volume: &mut dyn ::volume::Volume,
+    options: &Options,
+    scratch: &mut dyn dupes::Scratch,
+    watch: &mut dyn Watch,
+) -> Result<Told, Stopped> {
+    let mut report = dupes::Report::default();
+    let found = dupes::find(volume, options, scratch, watch, &mut report)?;
+    let plan = found.plan(volume, options, watch, &mut report)?;
+    Ok(Told::of_plan(report, plan))
+}
+
+/// Returns what was skipped though it was named, or what should have been looked at: links and
+/// devices in folders are no files, with -v they are told nevertheless.
+fn skipped_that_matter(
+    skipped: Vec<Skipped>,
+    arguments: &DupesArguments,
+    paths: &[std::path::PathBuf],
+) -> Vec<Skipped> {
+    let matters = |skipped: &Skipped| {
+        let is_refused = matches!(skipped.why, volume::SkipReason::Refused(_));
+        arguments.verbose || is_refused || paths.contains(&skipped.path)
+    };
+    skipped.into_iter().filter(matters).collect()
+}

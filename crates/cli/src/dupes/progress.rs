@@ -1,0 +1,91 @@
+//! How far a run is, on stderr if that is a terminal, and when it is enough: [`Progress`].
+
+use std::time::{Duration, Instant};
+
+use dupes::{Phase, Stopped, Watch};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::arguments::DupesArguments;
+
+/// How often the numbers are drawn anew.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// The watch of a run.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    phase: Option<Phase>,
+    drawn: Instant,
+    start: Instant,
+    time: Option<Duration>,
+    limit: Option<u64>,
+}
+
+impl Progress {
+    pub(crate) fn new(arguments: &DupesArguments) -> Progress {
+        let bar = match arguments.quiet {
+            true => ProgressBar::hidden(),
+            // Draws nothing unless stderr is a terminal.
+            false => ProgressBar::no_length(),
+        };
+        Progress {
+            bar,
+            phase: None,
+            drawn: Instant::now(),
+            start: Instant::now(),
+            time: arguments.time,
+            limit: arguments.limit,
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn draw(&mut self, phase: Phase, done: u64, total: Option<u64>) {
+        let is_new = self.phase.replace(phase) != Some(phase);
+        if self.bar.is_hidden() || !is_new && self.drawn.elapsed() < EVERY {
+            return;
+        }
+        self.drawn = Instant::now();
+        if is_new {
+            let (name, is_bytes) = match phase {
+                Phase::Scan => ("files", false),
+                Phase::Hash => ("blocks hashed", false),
+                Phase::Match => ("blocks matched", false),
+                Phase::Plan => ("extents planned", false),
+                Phase::Execute => ("moved", true),
+                Phase::Verify => ("extents looked at", false),
+            };
+            let template = match (total, is_bytes) {
+                (None, _) => "{elapsed_precise} {pos} {msg} {per_sec}",
+                (Some(_), false) => "{elapsed_precise} {bar:24} {pos}/{len} {msg} {per_sec} {eta}",
+                (Some(_), true) => {
+                    "{elapsed_precise} {bar:24} {bytes}/{total_bytes} {msg} {bytes_per_sec} {eta}"
+                }
+            };
+            self.bar.reset();
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.bar.set_style(style);
+            }
+            self.bar.set_message(name);
+        }
+        if let Some(total) = total {
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+    }
+}
+
+impl Watch for Progress {
+    fn at(&mut self, phase: Phase, done: u64, total: Option<u64>) -> Result<(), Stopped> {
+        self.draw(phase, done, total);
+        let is_late = self.time.is_some_and(|time| time <= self.start.elapsed());
+        let is_enough = phase == Phase::Execute && self.limit.is_some_and(|limit| limit <= done);
+        // What was moved is looked at in any case.
+        match phase != Phase::Verify && (is_late || is_enough) && Some(done) != total {
+            true => Err(Stopped::ByWatch),
+            false => Ok(()),
+        }
+    }
+}
