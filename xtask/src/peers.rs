@@ -154,6 +154,6 @@ fn measure_all(folder: &Path, options: &Options) -> Result<(), String> {
     }
     match &options.out {
         None => Ok(()),
-        Some(folder) => report::write(folder, &facts, &rows),
+        Some(folder) => report::write(folder, &facts, &rows, options.nr_runs),
     }
 }

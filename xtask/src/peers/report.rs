@@ -20,18 +20,26 @@ const LEAST_S: f64 = 0.01;
 /// # Errors
 ///
 /// If a file cannot be written.
-pub(super) fn write(folder: &Path, facts: &[Facts], rows: &[Row]) -> Result<(), String> {
-    for (name, text) in [("peers.md", page(facts, rows)), ("peers.svg", chart(rows))] {
+pub(super) fn write(
+    folder: &Path,
+    facts: &[Facts],
+    rows: &[Row],
+    nr_runs: usize,
+) -> Result<(), String> {
+    for (name, text) in [
+        ("peers.md", page(facts, rows, nr_runs)),
+        ("peers.svg", chart(rows)),
+    ] {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| format!("write {}: {error}", path.display()))?;
     }
     Ok(())
 }
 
-fn page(facts: &[Facts], rows: &[Row]) -> String {
-    let mut page = String::from(
+fn page(facts: &[Facts], rows: &[Row], nr_runs: usize) -> String {
+    let mut page = format!(
         "# Beside other tools\n\nWritten by `cargo xtask peers --out docs`; the sets are made \
-         anew each time, the same on every machine.\nTimes are medians, in seconds, each run on a \
+         anew each time, the same on every machine.\nTimes are seconds, medians of {nr_runs} runs, each on a \
          fresh copy of the filesystem in memory: *cold* with nothing in the page cache, *warm*\n\
          with everything in it. *used* is what `btrfs filesystem df --raw` says of data after a \
          sync, in MB. After the first run of each kind\nthe contents of all files were compared \
