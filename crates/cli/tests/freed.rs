@@ -212,7 +212,11 @@ fn unprivileged() {
         }
         // It may not run what lies in somebody's home.
         let program = folder.join("xsame");
-        fs::copy(env!("CARGO_BIN_EXE_xsame"), &program).expect("a copy");
+        // Copied by another process: what this one has open for writing, a child of another test
+        // may inherit, and then it cannot be started.
+        run(Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_xsame"))
+            .arg(&program));
         run(Command::new("btrfs")
             .args(["filesystem", "sync"])
             .arg(folder));

@@ -155,7 +155,11 @@ fn used_without_privilege() {
     std::fs::set_permissions(&top, open).expect("permissions");
     // Where the other user may reach it.
     let program = filesystem.folder.join("program");
-    std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
+    // Another test's child may inherit what this process has open for writing, and what is open
+    // for writing cannot be started: so another process writes it.
+    let own = std::env::current_exe().expect("this program");
+    let copied = Command::new("cp").arg(own).arg(&program).status();
+    assert!(copied.expect("cp starts").success());
     let output = Command::new(&program)
         .env(crate::CHILD, format!("directory {}", top.display()))
         .current_dir("/")
