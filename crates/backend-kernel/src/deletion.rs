@@ -4,18 +4,16 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use ondisk::{KeyRange, TreeId};
+use ondisk::{Key, KeyRange, TreeId};
 use rustix::fs::{Mode, openat};
 use scenario::{BackendError, Name, Outcome};
 use uapi::Errno;
 
-use crate::operations::{FOLDER_FLAGS, commit, outcome};
+use crate::operations::{FOLDER_FLAGS, commit, outcome, sync};
 use crate::search::TreeSearch;
 use crate::session::{Session, split};
-use crate::{errno_of, ioctl, ioctl_trees, system_errno};
+use crate::{errno_of, ioctl, ioctl_trees};
 
-/// `BTRFS_ROOT_ITEM_KEY`.
-const ROOT_ITEM: u8 = 132;
 /// How long the cleaner is waited for before everything is written back: an ordered extent that
 /// nobody submitted keeps it from beginning.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -59,8 +57,7 @@ impl Session {
 /// Waits until the tree is no more, then commits.
 fn wait_for_cleaner(top: BorrowedFd<'_>, tree: TreeId) -> Result<(), BackendError> {
     let is_clean = waited(top, tree, PATIENCE)? || {
-        ioctl::sync_filesystem(top)
-            .map_err(|errno| system_errno("commit the filesystem", errno))?;
+        sync(top)?;
         waited(top, tree, PATIENCE_BEHIND_SYNC)?
     };
     if !is_clean {
@@ -88,7 +85,7 @@ fn waited(top: BorrowedFd<'_>, tree: TreeId, limit: Duration) -> Result<bool, Ba
 
 fn is_there(top: BorrowedFd<'_>, tree: TreeId) -> Result<bool, BackendError> {
     let mut is_there = false;
-    let items = KeyRange::of(tree.0, ROOT_ITEM);
+    let items = KeyRange::of(tree.0, Key::ROOT_ITEM);
     TreeSearch::new(top).each(TreeId::ROOT, items, |_| {
         is_there = true;
         Ok(())

@@ -56,7 +56,7 @@ pub fn in_directory<T: Send>(
 ///
 /// [`BackendError::System`] with what the kernel says.
 pub fn commit(fd: impl AsFd) -> Result<(), BackendError> {
-    ioctl::sync_filesystem(fd).map_err(|errno| system_errno("commit the filesystem", errno))
+    crate::operations::sync(fd)
 }
 
 /// Returns how many bytes of metadata the filesystem that `fd` is on uses; commit before.

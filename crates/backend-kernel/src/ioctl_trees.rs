@@ -73,6 +73,8 @@ const CSUM_INFO: u64 = 1 << 0;
 pub(crate) struct FsInfo {
     /// Its id.
     pub(crate) fsid: [u8; 16],
+    /// Bytes of a tree block.
+    pub(crate) node_bytes: u32,
     /// Bytes of a block of data.
     pub(crate) sector_bytes: u32,
     /// Bytes of a checksum of one.
@@ -255,6 +257,7 @@ pub(crate) fn fs_info(fd: impl AsFd) -> Result<FsInfo, Errno> {
     let csum_bytes = if is_told { arguments.csum_size } else { 4 };
     Ok(FsInfo {
         fsid: arguments.fsid,
+        node_bytes: arguments.nodesize,
         sector_bytes: arguments.sectorsize,
         csum_bytes: csum_bytes.into(),
     })

@@ -5,7 +5,8 @@
 //!
 //! This crate acts and looks. It does not know what any operation should do: it must not depend on
 //! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
-//! `ioctl.rs`, `ioctl_handle.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs` and `process.rs`.
+//! `ioctl.rs`, `ioctl_handle.rs`, `ioctl_quota.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs`
+//! and `process.rs`.
 //!
 //! # Where it works
 //!
@@ -24,6 +25,7 @@ pub mod ground;
 pub mod image;
 mod ioctl;
 mod ioctl_handle;
+mod ioctl_quota;
 mod ioctl_space;
 mod ioctl_trees;
 mod leftovers;
@@ -39,11 +41,13 @@ mod observe;
 mod operations;
 mod place;
 mod process;
+mod quota;
 pub mod same;
 mod search;
 mod session;
 mod settle;
 mod tree;
+mod tree_blocks;
 mod trees;
 mod verify;
 pub mod volume;

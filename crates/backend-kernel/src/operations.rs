@@ -299,6 +299,11 @@ fn wait_for_tick() {
     }
 }
 
+/// Writes back everything and commits.
+pub(crate) fn sync(fd: impl std::os::fd::AsFd) -> Result<(), BackendError> {
+    ioctl::sync_filesystem(fd).map_err(|errno| crate::system_errno("commit the filesystem", errno))
+}
+
 /// Ends the transaction of a new subvolume: until its end, an fsync would commit everything.
 pub(crate) fn commit(parent: impl std::os::fd::AsFd) -> Result<(), BackendError> {
     ioctl::commit_filesystem(parent)

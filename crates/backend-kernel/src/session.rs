@@ -3,6 +3,8 @@
 //! It knows a [`Place`], not how that came to be mounted, and it has no time limit: if the kernel
 //! hangs, so does the caller. [`crate::Mount`] adds both; an agent inside a guest uses it as it is.
 
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::Mode;
@@ -16,8 +18,9 @@ use crate::calls::CallBuffers;
 use crate::descriptors::Descriptors;
 use crate::log::KernelLog;
 use crate::observe::Observer;
+use crate::operations::sync;
 use crate::place::{Place, Tops, open_directory};
-use crate::{errno_of, ioctl, process, same, system, tree};
+use crate::{errno_of, ioctl, process, quota, same, system, tree};
 
 /// From this release on, stamps tell every change (multigrain timestamps).
 const FINE_TIMES_SINCE: uapi::Release = uapi::Release::new(6, 13, 0);
@@ -31,6 +34,8 @@ pub struct Session {
     pub(crate) buffers: CallBuffers,
     pub(crate) observer: Observer,
     log: KernelLog,
+    /// Whether quota groups are counted.
+    has_quota: bool,
 }
 
 /// What belongs to one run.
@@ -55,6 +60,7 @@ impl Session {
             buffers: CallBuffers::default(),
             observer: Observer::new(),
             log,
+            has_quota: false,
         }
     }
 
@@ -148,8 +154,7 @@ impl Session {
         rustix::fs::fchmod(tops.first(), Mode::from_raw_mode(0o755))
             .map_err(|errno| system("set the mode of the run's folder", errno))?;
         // The first fsync in a subvolume that is not committed yet would commit everything.
-        ioctl::sync_filesystem(&parent)
-            .map_err(|errno| crate::system_errno("commit the filesystem", errno))?;
+        sync(&parent)?;
         let fds = Descriptors::default();
         self.run = Some(Run {
             top_name,
@@ -158,6 +163,12 @@ impl Session {
             subvolumes: Vec::new(),
         });
         Ok(())
+    }
+
+    /// Returns the device of the filesystem if quota groups are counted there.
+    pub(crate) fn quota_device(&self) -> Option<PathBuf> {
+        let device = self.place.device.as_ref().filter(|_| self.has_quota)?;
+        Some(Path::new("/dev").join(device))
     }
 
     /// Returns the run, which there is after a reset.
@@ -183,9 +194,15 @@ impl Backend for Session {
         capabilities()
     }
 
-    /// Starts a run in a fresh subvolume; the geometry is that of the place, whatever is asked.
-    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
+    /// Starts a run in a fresh subvolume; the geometry is that of the place, whatever is asked, but
+    /// for quota groups.
+    fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
         self.end_run()?;
+        if self.has_quota != geometry.has_quota {
+            let top = open_directory(&self.place.first)?;
+            quota::turn(top.as_fd(), geometry.has_quota)?;
+            self.has_quota = geometry.has_quota;
+        }
         self.begin_run()?;
         // What the log said of earlier runs is not this one's.
         drop(self.log.complaints());
@@ -208,8 +225,7 @@ impl Backend for Session {
     fn verify(&mut self) -> Result<Verified, BackendError> {
         self.abandon();
         let top = open_directory(&self.place.first)?;
-        ioctl::sync_filesystem(&top)
-            .map_err(|errno| crate::system_errno("commit the filesystem", errno))?;
+        sync(&top)?;
         crate::verify::scrub(top)
     }
 

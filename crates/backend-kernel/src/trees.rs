@@ -19,10 +19,11 @@ use scenario::{
 use uapi::Errno;
 
 use crate::descriptors::Descriptors;
+use crate::operations::sync;
 use crate::place::open_directory;
 use crate::search::TreeSearch;
 use crate::session::Session;
-use crate::{ioctl, ioctl_trees, missing, system, system_errno};
+use crate::{ioctl, ioctl_trees, missing, quota, system, system_errno};
 
 /// How long trees that change between two searches are looked at anew, and how soon.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,6 +33,7 @@ impl Session {
     /// Commits, empties the page cache of the run's files, and reads the trees.
     pub(crate) fn tree(&mut self) -> Result<Outcome, BackendError> {
         let parent = open_directory(&self.place.first)?;
+        let device = self.quota_device();
         let (run, _) = self.run_mut()?;
         let top = run.tops.first();
         let mut names = vec![Name::top()];
@@ -39,18 +41,20 @@ impl Session {
         let nr_held = nr_without_names(&run.fds);
         let start = Instant::now();
         loop {
-            ioctl::sync_filesystem(top)
-                .map_err(|errno| system_errno("commit the filesystem", errno))?;
+            sync(top)?;
             let may_look_again = start.elapsed() < PATIENCE;
             match read_trees(top, &names) {
                 // Something in the background may still have been at work.
                 Err(BackendError::Damaged { .. }) if may_look_again => {}
                 Err(error) => return Err(error),
                 // Unlinked inodes are evicted behind everybody's back.
-                Ok(trees) if nr_held < nr_orphans(&trees) && may_look_again => {
+                Ok((trees, _)) if nr_held < nr_orphans(&trees) && may_look_again => {
                     std::thread::sleep(PAUSE);
                 }
-                Ok(trees) => {
+                Ok((mut trees, ids)) => {
+                    if let Some(device) = &device {
+                        quota::add_usages(top, device, &ids, &mut trees)?;
+                    }
                     begin_transaction(&parent)?;
                     drop_clean_pages(top)?;
                     run.fds.held_fds().try_for_each(drop_pages)?;
@@ -87,7 +91,7 @@ pub fn trees_at(path: &Path) -> Result<Trees, BackendError> {
         match read_trees(top.as_fd(), &[Name::top()]) {
             // Somebody may have been at work on it.
             Err(BackendError::Damaged { .. }) if start.elapsed() < PATIENCE => {}
-            result => return result,
+            result => return result.map(|(trees, _)| trees),
         }
     }
 }
@@ -114,11 +118,14 @@ fn begin_transaction(parent: &OwnedFd) -> Result<(), BackendError> {
         .map_err(|errno| system("look at the folder of the runs", errno))?;
     rustix::fs::fchmod(parent, mode)
         .map_err(|errno| system("touch the folder of the runs", errno))?;
-    ioctl::sync_filesystem(parent).map_err(|errno| system_errno("commit the filesystem", errno))
+    sync(parent)
 }
 
 /// Reads the trees of the subvolumes `names` below `top`. Those that are no more are left out.
-fn read_trees(top: BorrowedFd<'_>, names: &[Name]) -> Result<Trees, BackendError> {
+fn read_trees(
+    top: BorrowedFd<'_>,
+    names: &[Name],
+) -> Result<(Trees, BTreeMap<TreeId, Name>), BackendError> {
     let mut search = TreeSearch::new(top);
     let mut root_names = BTreeMap::new();
     let mut roots = Vec::new();
@@ -134,12 +141,13 @@ fn read_trees(top: BorrowedFd<'_>, names: &[Name]) -> Result<Trees, BackendError
         roots.push(TreeRoot {
             name: name.clone(),
             is_readonly,
+            usage: None,
             inodes: read_inodes(&mut search, tree)?,
         });
     }
     roots.sort_by(|one, two| one.name.cmp(&two.name));
     let extents = extents::read_extents(&mut search, top, &roots, &root_names)?;
-    Ok(Trees { roots, extents })
+    Ok((Trees { roots, extents }, root_names))
 }
 
 /// Reads the inode items and file extent items of a subvolume's tree.

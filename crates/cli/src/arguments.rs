@@ -121,6 +121,9 @@ pub(crate) struct DiffArguments {
     #[arg(long, value_name = "KIND", default_value = "none", value_parser = parse_compress)]
     #[arg(conflicts_with = "data")]
     pub(crate) compress: Compression,
+    /// Count quota groups, and compare what they count with the trees.
+    #[arg(long)]
+    pub(crate) quota: bool,
     /// How long to run: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,

@@ -133,6 +133,7 @@ fn options(arguments: &DiffArguments) -> Options {
             checksum: arguments.csum,
             data: arguments.data,
             compress: arguments.compress,
+            has_quota: arguments.quota,
             ..Geometry::default()
         },
         ..Options::default()

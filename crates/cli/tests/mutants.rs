@@ -26,7 +26,10 @@ const OF_TREES: &[&str] = &[
     "backref-underflow-offset",
     "clone-inline-nonzero-off",
     "clone-truncated-inline-leak",
+    "clone-qgroup-excl",
 ];
+/// The bugs that show in what quota groups count.
+const OF_QUOTA: &[&str] = &["clone-qgroup-excl"];
 /// The exit code of a run that found something.
 const FOUND: i32 = 1;
 
@@ -70,8 +73,13 @@ fn is_found_and_shrunk(mutant: &str, backend: &str, seed: u64) -> Result<(), Fai
         false => LIMITS,
     };
     let folder = tempfile::tempdir()?;
-    let arguments =
-        format!("diff --backend {backend} --mutant {mutant} --seed {seed} --steps {nr_steps}");
+    let quota = match OF_QUOTA.contains(&mutant) {
+        true => " --quota",
+        false => "",
+    };
+    let arguments = format!(
+        "diff --backend {backend} --mutant {mutant} --seed {seed} --steps {nr_steps}{quota}"
+    );
     let output = Command::new(env!("CARGO_BIN_EXE_xsame"))
         .args(arguments.split_whitespace())
         .current_dir(folder.path())

@@ -30,6 +30,9 @@ pub struct Behaviour {
     /// Whether back references are found whose offset is below zero: those of a clone of an
     /// extent's end to the begin of a file. (Since 4.3.)
     pub finds_negative_backrefs: bool,
+    /// Whether a quota group no longer counts an extent as exclusive once another root refers to
+    /// it, too. (Since the rework of 4.2.)
+    pub recounts_owners: bool,
     /// Whether a clone copies an inline item to wherever it is cloned to. (Until 4.3.)
     pub clones_inline_anywhere: bool,
     /// Whether truncating a file cuts its inline item. (Since 4.4, where that is compressed.)
@@ -66,6 +69,7 @@ impl Behaviour {
         fallocate_stamps_late: false,
         counts_splits: true,
         finds_negative_backrefs: true,
+        recounts_owners: true,
         clones_inline_anywhere: false,
         truncates_inline: true,
         releases_maps: true,

@@ -438,6 +438,11 @@ impl ExtentTable {
         self.get_mut(id).add_csums(start, end);
     }
 
+    /// Returns the live extents whose references changed since the last commit.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = ExtentId> {
+        self.pending.iter().filter_map(|pending| pending.extent)
+    }
+
     /// Runs the delayed references: what is counted becomes what is committed.
     pub(crate) fn commit(&mut self) {
         let extent_item_len_max = self.extent_item_len_max;

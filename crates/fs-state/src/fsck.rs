@@ -11,7 +11,7 @@ use std::fmt;
 
 use ctree::{Damage, Holder};
 
-use crate::{FsState, Inode, RootId, is_aligned};
+use crate::{FsState, Inode, RootId, Usage, is_aligned};
 
 /// The inode and the item (or dirty range) that a violation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,15 @@ pub enum Violation {
         /// The bytes of its items.
         found: u64,
     },
+    /// What the quota group of a root counts is not what the references say.
+    WrongUsage {
+        /// The root.
+        root: RootId,
+        /// What the group counts.
+        counted: Usage,
+        /// What was found.
+        found: Usage,
+    },
     /// An item lies behind EOF without being preallocated.
     BeyondEof(Place),
 }
@@ -98,6 +107,7 @@ impl FsState {
         // Damaged trees are not walked.
         if violations.is_empty() {
             self.check_counts(&mut violations);
+            self.check_quota(&mut violations);
             for root in self.roots() {
                 self.check_files(root, &mut violations);
             }

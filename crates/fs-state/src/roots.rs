@@ -71,6 +71,7 @@ impl FsState {
         let stamp = self.stamp();
         let top = self.add_inode(Inode::new(id, TOP_INO, Kind::Directory, 0o755, stamp));
         self.root_mut(id).top = top;
+        self.inherit_quota(id, None);
         id
     }
 
@@ -78,6 +79,7 @@ impl FsState {
     /// (`create_pending_snapshot`, fs/btrfs/transaction.c).
     pub(crate) fn share_root(&mut self, source: RootId, is_readonly: bool) -> RootId {
         self.update_inode_items();
+        self.account_quota();
         let id = self.next_root_id();
         let root = self.root(source).clone();
         self.nodes.share(root.tree);
@@ -87,6 +89,7 @@ impl FsState {
             parent: None,
             ..root
         }));
+        self.inherit_quota(id, Some(source));
         let top = self.load_inode(id, TOP_INO);
         self.root_mut(id).top = top.expect("a root has a top directory");
         id
@@ -109,6 +112,7 @@ impl FsState {
             self.orphans.retain(|&orphan| orphan != id);
             self.forget_inode(id);
         }
+        self.trace_quota(root);
         if let Some(gone) = self.roots[root.0 as usize].take() {
             self.families.leave(root);
             self.stub_ids.retain(|(parent, _), _| *parent != root);

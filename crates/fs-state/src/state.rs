@@ -6,6 +6,7 @@ use ctree::{Nodes, Work};
 use rustc_hash::FxHashMap;
 
 use crate::extent::ExtentTable;
+use crate::quota::Quota;
 use crate::references::Families;
 use crate::roots::Root;
 use crate::tree_item::{Key, TreeItem};
@@ -52,6 +53,8 @@ pub struct FsState {
     /// Inodes whose item in the tree may be older than they are.
     pub(crate) old_items: Vec<InodeId>,
     pub(crate) extents: ExtentTable,
+    /// What is counted for each root, if it is.
+    pub(crate) quota: Option<Box<Quota>>,
     pub(crate) dirty_inodes: BTreeSet<InodeId>,
     /// Unlinked inodes that an ordered extent holds.
     pub(crate) orphans: Vec<InodeId>,
@@ -81,6 +84,7 @@ impl FsState {
             nameless: BTreeSet::new(),
             old_items: Vec::new(),
             extents: ExtentTable::of_nodes(mount_options.node_bytes),
+            quota: None,
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
             transid: 8,

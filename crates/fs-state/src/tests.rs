@@ -173,3 +173,31 @@ fn a_snapshot_shares_every_extent_and_survives_changes() {
     assert_sound(&fs);
     assert!(fs.fiemap(copy).iter().all(|piece| !piece.sharing.is_shared));
 }
+
+#[test]
+fn a_quota_group_counts_what_it_alone_refers_to_until_another_subvolume_clones_it() {
+    let mut fs = state();
+    fs.count_quota();
+    let source = file(&mut fs, "A");
+    write(&mut fs, source, 0, &Content::byte(1, 256 * K));
+    fs.sync();
+    let counted = |fs: &FsState| -> Vec<(u64, u64)> {
+        let usages = fs.roots().filter_map(|root| fs.usage(root));
+        usages
+            .map(|usage| (usage.referenced / K, usage.exclusive / K))
+            .collect()
+    };
+    assert_eq!(counted(&fs), [(256, 256)]);
+    for subvolume in ["V", "W"] {
+        fs.create_subvol(subvolume).expect("a fresh name");
+        let target = file(&mut fs, &format!("{subvolume}/A"));
+        fs.clone_extents(source, 0, 4 * K, 4 * K, target, 0, TimesUpdate::Now);
+    }
+    fs.sync();
+    assert_eq!(counted(&fs), [(256, 0); 3]);
+    fs.delete_subvol("V").expect("a subvolume");
+    fs.truncate(source, 0).expect("a file");
+    fs.sync();
+    assert_eq!(counted(&fs), [(0, 0), (256, 256)]);
+    assert_sound(&fs);
+}

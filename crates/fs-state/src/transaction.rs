@@ -30,6 +30,7 @@ impl FsState {
 
     /// Commits the running transaction; dirty pages stay dirty.
     pub(crate) fn commit(&mut self) {
+        self.account_quota();
         self.extents.commit();
         self.transid += 1;
     }

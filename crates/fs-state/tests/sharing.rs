@@ -90,8 +90,11 @@ struct World {
 
 impl World {
     fn new() -> World {
+        let mut fs = FsState::new(Behaviour::LATEST);
+        // So that fsck holds what quota groups count against all references.
+        fs.count_quota();
         let mut world = World {
-            fs: FsState::new(Behaviour::LATEST),
+            fs,
             subvolumes: Vec::new(),
             nr_names: 0,
         };

@@ -106,7 +106,11 @@ impl Backend for Sequential {
             is_nodatacow: geometry.data == DataMode::NoCow,
         };
         let profile = self.machine.profile().clone();
-        *self = Sequential::over(Machine::mounted(profile, options), geometry.checksum);
+        let mut machine = Machine::mounted(profile, options);
+        if geometry.has_quota {
+            machine.fs_mut().count_quota();
+        }
+        *self = Sequential::over(machine, geometry.checksum);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::InodeFlags;
+use crate::node::BlockPointer;
 
 /// Why bytes are not the item that their key says.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -147,11 +148,13 @@ pub struct NameItem<'a> {
     pub name: &'a [u8],
 }
 
-/// `struct btrfs_root_item`, as far as it is about the subvolume's life.
+/// `struct btrfs_root_item`, as far as it is about the subvolume's life and place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootItem {
     /// `refs`: 0 once the subvolume is deleted and its tree is being given up.
     pub refs: u32,
+    /// The top block of the tree.
+    pub top: BlockPointer,
 }
 
 /// `struct btrfs_extent_item`.
@@ -386,6 +389,10 @@ impl RootItem {
         let (raw, _) = prefix::<RawRoot>("a root item", bytes)?;
         Ok(RootItem {
             refs: raw.refs.get(),
+            top: BlockPointer {
+                bytenr: raw.bytenr.get(),
+                generation: raw.generation.get(),
+            },
         })
     }
 }
@@ -405,7 +412,7 @@ impl ExtentItem {
     }
 }
 
-fn prefix<'a, T: FromBytes + KnownLayout + Immutable + Unaligned>(
+pub(crate) fn prefix<'a, T: FromBytes + KnownLayout + Immutable + Unaligned>(
     item: &'static str,
     bytes: &'a [u8],
 ) -> Result<(&'a T, &'a [u8]), ItemError> {

@@ -13,6 +13,8 @@ impl TreeId {
     pub const ROOT: TreeId = TreeId(1);
     /// `BTRFS_EXTENT_TREE_OBJECTID`: what is allocated, with its back references.
     pub const EXTENT: TreeId = TreeId(2);
+    /// `BTRFS_CHUNK_TREE_OBJECTID`: where addresses lie on devices.
+    pub const CHUNK: TreeId = TreeId(3);
     /// `BTRFS_CSUM_TREE_OBJECTID`: checksums of data.
     pub const CSUM: TreeId = TreeId(7);
     /// `BTRFS_QUOTA_TREE_OBJECTID`: quota groups.
@@ -24,6 +26,7 @@ impl fmt::Display for TreeId {
         match *self {
             TreeId::ROOT => f.write_str("root tree"),
             TreeId::EXTENT => f.write_str("extent tree"),
+            TreeId::CHUNK => f.write_str("chunk tree"),
             TreeId::CSUM => f.write_str("checksum tree"),
             TreeId::QUOTA => f.write_str("quota tree"),
             TreeId(number) => write!(f, "tree {number}"),
@@ -59,10 +62,16 @@ impl Key {
     pub const ROOT_REF: u8 = 156;
     /// `BTRFS_EXTENT_ITEM_KEY`: (address, 168, length in bytes).
     pub const EXTENT_ITEM: u8 = 168;
+    /// `BTRFS_CHUNK_ITEM_KEY`: ([`Key::CHUNK_OBJECT`], 228, address of the first byte).
+    pub const CHUNK_ITEM: u8 = 228;
+    /// `BTRFS_QGROUP_STATUS_KEY`: (0, 240, 0).
+    pub const QGROUP_STATUS: u8 = 240;
     /// `BTRFS_QGROUP_INFO_KEY`: (0, 242, number of the quota group).
     pub const QGROUP_INFO: u8 = 242;
     /// `BTRFS_EXTENT_CSUM_OBJECTID`.
     pub const CSUM_OBJECT: u64 = -10_i64 as u64;
+    /// `BTRFS_FIRST_CHUNK_TREE_OBJECTID`.
+    pub const CHUNK_OBJECT: u64 = 256;
     /// `BTRFS_FIRST_FREE_OBJECTID`: the top directory of every subvolume.
     pub const FIRST_FREE: u64 = 256;
     /// `BTRFS_LAST_FREE_OBJECTID`: no inode has a number above.

@@ -12,7 +12,9 @@ pub mod checksum;
 pub mod flags;
 pub mod item;
 pub mod key;
+pub mod node;
 pub mod search;
+pub mod volume_item;
 
 pub use checksum::ChecksumKind;
 pub use flags::InodeFlags;
@@ -21,4 +23,6 @@ pub use item::{
     RootItem,
 };
 pub use key::{Key, KeyRange, TreeId};
+pub use node::{BlockPointer, TreeBlock};
 pub use search::{SearchItem, SearchItems};
+pub use volume_item::{ChunkItem, QgroupInfo, QgroupStatus};

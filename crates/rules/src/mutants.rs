@@ -20,6 +20,7 @@ pub const MUTANTS: &[Patch] = &[
     BACKREF_UNDERFLOW_OFFSET,
     CLONE_INLINE_NONZERO_OFF,
     TRUNCATED_INLINE_LEAK,
+    CLONE_QGROUP_EXCL,
     CANARY,
 ];
 
@@ -187,6 +188,21 @@ pub const TRUNCATED_INLINE_LEAK: Patch = Patch {
     since: None,
     hunks: &[Hunk::SetBehaviour(|behaviour| {
         behaviour.truncates_inline = false
+    })],
+};
+
+/// An owner that is alone for ever.
+pub const CLONE_QGROUP_EXCL: Patch = Patch {
+    id: "clone-qgroup-excl",
+    subject: "Count what several subvolumes refer to as exclusive to the first of them",
+    cite: Cite::new(
+        "fs/btrfs/qgroup.c",
+        "btrfs_delayed_qgroup_accounting",
+        "v4.1",
+    ),
+    since: None,
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.recounts_owners = false
     })],
 };
 

@@ -21,6 +21,8 @@ pub struct Geometry {
     /// How data is compressed, even where it does not look worth it (`compress-force`). Only with
     /// [`DataMode::Checked`]: the mount option takes the others back.
     pub compress: Compression,
+    /// Whether quota groups are counted.
+    pub has_quota: bool,
 }
 
 impl Default for Geometry {
@@ -32,6 +34,7 @@ impl Default for Geometry {
             checksum: ChecksumKind::default(),
             data: DataMode::default(),
             compress: Compression::None,
+            has_quota: false,
         }
     }
 }

@@ -31,5 +31,6 @@ pub use text::{
     render_answer, render_observation, results_match,
 };
 pub use trees::{
-    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees, side_by_side,
+    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, TreeUsage, Trees,
+    side_by_side,
 };

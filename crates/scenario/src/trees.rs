@@ -29,8 +29,20 @@ pub struct TreeRoot {
     pub name: Name,
     /// Whether it is read-only.
     pub is_readonly: bool,
+    /// What its quota group counts of data; `None` if quota groups are not counted.
+    pub usage: Option<TreeUsage>,
     /// The inodes, by number.
     pub inodes: Vec<TreeInode>,
+}
+
+/// What the quota group of a subvolume counts, less the blocks of its tree: bytes on disk. Where
+/// that is below zero, which is wrong, it wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeUsage {
+    /// `rfer`: the data extents that the subvolume refers to, each once.
+    pub referenced: u64,
+    /// `excl`: those that no other subvolume refers to.
+    pub exclusive: u64,
 }
 
 /// An inode item with the file extent items behind it.
@@ -297,6 +309,7 @@ mod tests {
             roots: vec![TreeRoot {
                 name: Name::top(),
                 is_readonly: false,
+                usage: None,
                 inodes: vec![inode],
             }],
             extents: vec![TreeExtent {

@@ -54,8 +54,14 @@ pub const BTRFS_IOC_SUBVOL_GETFLAGS: u32 = ior(BTRFS, 25, size_of::<u64>());
 pub const BTRFS_IOC_SUBVOL_SETFLAGS: u32 = iow(BTRFS, 26, size_of::<u64>());
 /// Scrub a device; the argument is a `btrfs_ioctl_scrub_args`, 1024 bytes.
 pub const BTRFS_IOC_SCRUB: u32 = iowr(BTRFS, 27, 1024);
-/// What a filesystem is like; the argument is a `btrfs_ioctl_fs_info_args`, 1024 bytes.
+/// What a filesystem is made of; the answer is a `btrfs_ioctl_fs_info_args`, 1024 bytes.
 pub const BTRFS_IOC_FS_INFO: u32 = ior(BTRFS, 31, 1024);
+/// Begin or end counting quota groups; the argument is a `btrfs_ioctl_quota_ctl_args`, 16 bytes.
+pub const BTRFS_IOC_QUOTA_CTL: u32 = iowr(BTRFS, 40, 16);
+/// Count quota groups anew; the argument is a `btrfs_ioctl_quota_rescan_args`, 64 bytes.
+pub const BTRFS_IOC_QUOTA_RESCAN: u32 = iow(BTRFS, 44, 64);
+/// Wait until quota groups are counted; no argument.
+pub const BTRFS_IOC_QUOTA_RESCAN_WAIT: u32 = io(BTRFS, 46);
 /// Send a read-only snapshot; the argument is a `btrfs_ioctl_send_args`, 72 bytes.
 pub const BTRFS_IOC_SEND: u32 = iow(BTRFS, 38, 72);
 
@@ -141,5 +147,8 @@ mod tests {
         assert_eq!(BTRFS_IOC_SCRUB, 0xC400_941B);
         assert_eq!(BTRFS_IOC_FS_INFO, 0x8400_941F);
         assert_eq!(BTRFS_IOC_SEND, 0x4048_9426);
+        assert_eq!(BTRFS_IOC_QUOTA_CTL, 0xC010_9428);
+        assert_eq!(BTRFS_IOC_QUOTA_RESCAN, 0x4040_942C);
+        assert_eq!(BTRFS_IOC_QUOTA_RESCAN_WAIT, 0x942E);
     }
 }

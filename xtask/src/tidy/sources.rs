@@ -14,6 +14,7 @@ const LONGER: &[(&str, &str)] = &[];
 const UNSAFE: &[&str] = &[
     "crates/backend-kernel/src/ioctl.rs",
     "crates/backend-kernel/src/ioctl_handle.rs",
+    "crates/backend-kernel/src/ioctl_quota.rs",
     "crates/backend-kernel/src/ioctl_space.rs",
     "crates/backend-kernel/src/ioctl_trees.rs",
     "crates/backend-kernel/src/mmap.rs",

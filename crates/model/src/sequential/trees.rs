@@ -8,7 +8,7 @@ use fs_state::{BLOCK, Extent, ExtentId, FileExtent, FsState, Inode, InodeId, Kin
 use ondisk::{ChecksumKind, Compression, InodeFlags};
 use scenario::{
     Answer, FileKind, Name, Outcome, Storage, TreeCsums, TreeExtent, TreeInode, TreeItem,
-    TreePlace, TreeRef, TreeRoot, Trees,
+    TreePlace, TreeRef, TreeRoot, TreeUsage, Trees,
 };
 
 use super::Sequential;
@@ -47,6 +47,10 @@ fn trees(fs: &mut FsState, checksum: ChecksumKind) -> Trees {
             let tree = TreeRoot {
                 name: name.clone(),
                 is_readonly: fs.is_readonly(root),
+                usage: fs.usage(root).map(|usage| TreeUsage {
+                    referenced: usage.referenced,
+                    exclusive: usage.exclusive,
+                }),
                 inodes: Vec::new(),
             };
             (root, tree)

@@ -8,6 +8,7 @@ use scenario::{Backend, Name, Probe, Scenario, render_answer};
 fn shown(profile: Profile, text: &str) -> Vec<String> {
     let scenario = Scenario::parse(text).expect("a scenario");
     let mut model = Sequential::new(profile);
+    model.reset(&scenario.geometry).expect("an empty model");
     let mut shown = Vec::new();
     for op in scenario.ops() {
         let answer = model.apply(op).expect("asked");
@@ -85,6 +86,11 @@ const KILLERS: &[(&str, &str)] = &[
     (
         "clone-truncated-inline-leak",
         "file A\npwrite A 0 100 0x61\nsync\ntruncate A 50\ntree\n",
+    ),
+    (
+        "clone-qgroup-excl",
+        "mkfs quota=on\nsubvol V\nfile A\nfile V/B\npwrite A 0 64k seed=1@0\nsync\n\
+         clone A 0 64k => V/B 0\ntree\n",
     ),
     (
         "canary",

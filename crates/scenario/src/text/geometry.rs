@@ -21,6 +21,7 @@ impl fmt::Display for Geometry {
             checksum,
             data,
             compress,
+            has_quota,
         } = self;
         let sector_bytes = Size(u64::from(*sector_bytes));
         write!(
@@ -42,6 +43,9 @@ impl fmt::Display for Geometry {
         if *compress != usual.compress {
             write!(f, " compress={}", compress.name())?;
         }
+        if *has_quota {
+            write!(f, " quota=on")?;
+        }
         Ok(())
     }
 }
@@ -56,7 +60,7 @@ impl FromStr for Geometry {
 
 /// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
 pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
-    const KEYS: &str = "size=, sectorsize=, nodesize=, csum=, data= or compress=";
+    const KEYS: &str = "size=, sectorsize=, nodesize=, csum=, data=, compress= or quota=on";
     let mut geometry = Geometry::default();
     cursor.literal("mkfs", "mkfs")?;
     while let Some(word) = cursor.next() {
@@ -91,6 +95,13 @@ pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseE
                         "compress=none, compress=zlib, compress=lzo or compress=zstd",
                     )
                 })?;
+            }
+            "quota" => {
+                geometry.has_quota = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(cursor.wrong(word, "quota=on or quota=off")),
+                };
             }
             _ => return Err(cursor.wrong(word, KEYS)),
         }

@@ -12,7 +12,7 @@ use super::error::ParseError;
 use super::op_parse;
 use super::size::Size;
 use crate::trees::{
-    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees,
+    TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, TreeUsage, Trees,
 };
 use crate::{FileKind, Name, Storage};
 
@@ -24,7 +24,14 @@ const NO_ROOT: &str = "*";
 /// Returns the line of a root.
 pub(crate) fn tree_root(root: &TreeRoot) -> String {
     let access = if root.is_readonly { "ro" } else { "rw" };
-    format!("root {} {access}", root.name)
+    let line = format!("root {} {access}", root.name);
+    match root.usage {
+        None => line,
+        Some(TreeUsage {
+            referenced,
+            exclusive,
+        }) => format!("{line} rfer={} excl={}", Size(referenced), Size(exclusive)),
+    }
 }
 
 /// Returns the line of an inode.
@@ -172,6 +179,13 @@ fn parse_root(cursor: &mut Cursor<'_>) -> Result<TreeRoot, ParseError> {
             "rw" => Some(false),
             _ => None,
         })?,
+        usage: match cursor.peek() {
+            None => None,
+            Some(_) => Some(TreeUsage {
+                referenced: valued(cursor, "rfer=BYTES", "rfer=")?,
+                exclusive: valued(cursor, "excl=BYTES", "excl=")?,
+            }),
+        },
         inodes: Vec::new(),
     })
 }

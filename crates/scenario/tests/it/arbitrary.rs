@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use data::{Content, Digest};
-use ondisk::{ChecksumKind, Compression, InodeFlags};
+use ondisk::{ChecksumKind, Compression};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -13,11 +13,13 @@ use scenario::{
     Access, Answer, Attribute, CallEnd, CallMemory, Caller, CloneCall, DataMode, DedupeCall,
     DedupeTarget, Effect, ElementAnswer, Exchange, Fd, FileKind, Geometry, Line, MapFlags, MapRun,
     Mount, Name, Observation, Op, Outcome, Probe, Reply, ResultBlock, Scenario, Stat, Storage,
-    Target, TreeCsums, TreeExtent, TreeInode, TreeItem, TreePlace, TreeRef, TreeRoot, Trees,
+    Target,
 };
 use uapi::Errno;
 
-fn number() -> impl Strategy<Value = u64> {
+use crate::arbitrary_trees::trees;
+
+pub(crate) fn number() -> impl Strategy<Value = u64> {
     prop_oneof![
         0_u64..20,
         (0_u64..64).prop_map(|bit| 1 << bit),
@@ -28,7 +30,7 @@ fn number() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn name() -> impl Strategy<Value = Name> {
+pub(crate) fn name() -> impl Strategy<Value = Name> {
     let odd = vec![
         "A", "B", ".", "S1/A", "x5", "0", "ok", "log", "end", "-", "mkfs",
     ];
@@ -235,14 +237,16 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         select(&DataMode::ALL[..]).prop_map(|data| (data, Compression::None)),
         select(&Compression::ALL[..]).prop_map(|compress| (DataMode::Checked, compress)),
     ];
-    let geometry = (number(), any::<u32>(), any::<u32>(), checksums, data).prop_map(
-        |(device_bytes, sector_bytes, node_bytes, checksum, (data, compress))| Geometry {
+    let bytes = (number(), any::<u32>(), any::<u32>());
+    let geometry = (bytes, checksums, data, any::<bool>()).prop_map(
+        |((device_bytes, sector_bytes, node_bytes), checksum, data, has_quota)| Geometry {
             device_bytes,
             sector_bytes,
             node_bytes,
             checksum,
-            data,
-            compress,
+            data: data.0,
+            compress: data.1,
+            has_quota,
         },
     );
     (comments(), geometry, vec(line, 0..6), comments()).prop_map(
@@ -264,92 +268,6 @@ fn probe() -> impl Strategy<Value = Probe> {
 
 fn errno() -> impl Strategy<Value = Errno> {
     prop_oneof![1_i32..134, 1_i32..=i32::MAX].prop_map(|raw| Errno::new(raw).expect("positive"))
-}
-
-fn tree_item() -> impl Strategy<Value = TreeItem> {
-    let compression = || {
-        prop_oneof![
-            Just(Compression::None),
-            Just(Compression::Zlib),
-            Just(Compression::Lzo),
-            Just(Compression::Zstd),
-        ]
-    };
-    let place = prop_oneof![
-        number().prop_map(|disk_len| TreePlace::Inline { disk_len }),
-        Just(TreePlace::Hole),
-        (any::<bool>(), number(), number(), number()).prop_map(
-            |(is_prealloc, extent, disk_len, skip)| TreePlace::Extent {
-                is_prealloc,
-                extent: Storage(extent),
-                disk_len,
-                skip,
-            }
-        ),
-    ];
-    (number(), number(), number(), compression(), place).prop_map(
-        |(offset, len, ram_bytes, compression, place)| TreeItem {
-            offset,
-            len,
-            ram_bytes,
-            compression,
-            place,
-        },
-    )
-}
-
-fn tree_root() -> impl Strategy<Value = TreeRoot> {
-    let kind = prop_oneof![
-        Just(FileKind::Regular),
-        Just(FileKind::Directory),
-        Just(FileKind::Fifo),
-    ];
-    let inode = (
-        number(),
-        kind,
-        any::<u32>(),
-        number(),
-        number(),
-        any::<u64>(),
-        vec(tree_item(), 0..3),
-    );
-    let inode = inode.prop_map(|(ino, kind, nlink, size, nbytes, flags, items)| TreeInode {
-        ino,
-        kind,
-        nlink,
-        size,
-        nbytes,
-        flags: InodeFlags::from_raw(flags),
-        items,
-    });
-    (name(), any::<bool>(), vec(inode, 0..3)).prop_map(|(name, is_readonly, inodes)| TreeRoot {
-        name,
-        is_readonly,
-        inodes,
-    })
-}
-
-fn trees() -> impl Strategy<Value = Trees> {
-    let csums = (number(), number(), any::<u128>()).prop_map(|(offset, len, digest)| TreeCsums {
-        offset,
-        len,
-        digest: Digest::from_raw(digest),
-    });
-    let to = (option::of(name()), number(), number()).prop_map(|(root, ino, offset)| TreeRef {
-        root,
-        ino,
-        offset,
-    });
-    let extent = (number(), number(), vec(to, 0..3), vec(csums, 0..3)).prop_map(
-        |(extent, len, refs, csums)| TreeExtent {
-            extent: Storage(extent),
-            len,
-            refs,
-            csums,
-        },
-    );
-    (vec(tree_root(), 0..3), vec(extent, 0..3))
-        .prop_map(|(roots, extents)| Trees { roots, extents })
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
