@@ -124,6 +124,9 @@ pub(crate) struct DiffArguments {
     /// Count quota groups, and compare what they count with the trees.
     #[arg(long)]
     pub(crate) quota: bool,
+    /// Have up to N snapshots at a time, made and deleted at random; files are few and small.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) snapshots: Option<u8>,
     /// How long to run: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,

@@ -6,7 +6,7 @@ use harness::report::Heading;
 use harness::{Options, RunReport, Shares, Witnesses};
 use miette::Report;
 use rules::Profile;
-use scenario::{Backend, Capabilities, DataMode, Geometry, Op};
+use scenario::{Backend, Capabilities, Geometry, Op};
 use strategies::{Swarm, SwarmOptions};
 
 use crate::arguments::DiffArguments;
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
 
     let options = options(arguments);
     let capabilities = (pair.expected.capabilities(), pair.observed.capabilities());
-    let mut source = Source::new(seed, capabilities, arguments.data);
+    let mut source = Source::new(seed, capabilities, arguments);
     let bar = Bar::new(options.steps, arguments.time);
     let witnesses = Witnesses {
         expected: pair.expected.as_mut(),
@@ -159,9 +159,14 @@ struct Source {
 }
 
 impl Source {
-    fn new(seed: u64, (one, two): (Capabilities, Capabilities), data: DataMode) -> Source {
+    fn new(
+        seed: u64,
+        (one, two): (Capabilities, Capabilities),
+        arguments: &DiffArguments,
+    ) -> Source {
         let options = SwarmOptions {
-            data,
+            data: arguments.data,
+            snapshots: arguments.snapshots.map(usize::from),
             ..SwarmOptions::for_both(one, two)
         };
         let swarm = Swarm::new(seed, options);

@@ -50,6 +50,7 @@ struct Object<'a> {
     unchecked: &'a [String],
     kinds: &'a BTreeMap<String, u64>,
     large: f64,
+    subvolumes: u64,
     #[serde(flatten)]
     gaps: &'a Gaps,
     divergence: Option<&'a Shown>,
@@ -213,6 +214,12 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
     for (how, times) in freedoms.iter().filter(|(_, times)| *times != 0) {
         print::line(format!("freedom used: SHARED {how} {times}"));
     }
+    if 0 < tally.nr_roots_max {
+        print::line(format!(
+            "up to {} subvolumes and snapshots at a time",
+            tally.nr_roots_max
+        ));
+    }
     gaps.words().into_iter().for_each(print::line);
     let seconds = report.elapsed.as_secs_f64();
     print::line(format!(
@@ -251,6 +258,7 @@ fn object(
         unchecked: &report.unchecked,
         kinds: &tally.kinds,
         large: share(tally.nr_large, report.steps),
+        subvolumes: tally.nr_roots_max,
         gaps,
         divergence: shown,
     };

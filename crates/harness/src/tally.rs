@@ -39,6 +39,8 @@ pub struct Tally {
     pub nr_borrowed_shares: u64,
     /// Parts of maps that were told shared, or not, by the leaves that hold the items.
     pub nr_leaf_shares: u64,
+    /// The most subvolumes and snapshots that the trees had at a time, the top among them.
+    pub nr_roots_max: u64,
 }
 
 /// Shares of the dedupe calls of a run, between 0 and 1.
@@ -97,6 +99,9 @@ impl Tally {
         let is_large = |seen: &Observation| matches!(seen, Observation::File { stat, .. } if LARGE_LEN < stat.size);
         self.nr_large += u64::from(reply.observations.iter().any(is_large));
         let answer = &reply.answer;
+        if let Outcome::Trees(trees) = &answer.outcome {
+            self.nr_roots_max = self.nr_roots_max.max(trees.roots.len() as u64);
+        }
         let text = outcome_text(&answer.outcome);
         let text = if matches!(op, Op::Dedupe(_)) {
             format!("dedupe {text}")

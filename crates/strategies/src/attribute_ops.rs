@@ -6,12 +6,8 @@ use crate::dedupe_ops;
 use crate::shadow::File;
 use crate::swarm::{Place, PlaceKind, Swarm};
 
-/// How many snapshots there are at a time: each copies every file.
-const NR_SNAPSHOTS_MAX: usize = 6;
 /// How many directories, subvolumes and fifos a run makes.
 const NR_PLACES_MAX: usize = 4;
-/// Above this many files there are no more snapshots.
-const NR_FILES_MAX: usize = 60;
 
 impl Swarm {
     /// Returns a change of an attribute. Immutable files become mutable again soon.
@@ -139,59 +135,6 @@ impl Swarm {
             PlaceKind::Directory => Op::Dir { name },
             PlaceKind::Subvolume => Op::Subvol { name },
             PlaceKind::Fifo => Op::Fifo { name },
-        })
-    }
-
-    /// Returns the subvolumes and snapshots but for the top.
-    fn subvolumes(&self) -> Vec<Name> {
-        let places = self.places.iter();
-        let subvolumes = places.filter(|place| place.kind == PlaceKind::Subvolume);
-        let subvolumes = subvolumes.map(|place| &place.name);
-        subvolumes.chain(&self.snapshots).cloned().collect()
-    }
-
-    /// Returns the deletion of a snapshot or a subvolume, sometimes one to be refused.
-    pub(crate) fn draw_delete(&mut self) -> Option<Op> {
-        if !self.options.is_root {
-            return None;
-        }
-        let candidates = match self.dice.below(10) {
-            0 => self.places.iter().map(|place| place.name.clone()).collect(),
-            1..3 => self.subvolumes(),
-            _ => self.snapshots.clone(),
-        };
-        if candidates.is_empty() {
-            return None;
-        }
-        let name = candidates[self.dice.idx(candidates.len())].clone();
-        Some(Op::Delete { name })
-    }
-
-    /// Follows a deletion that the shadow has carried out.
-    pub(crate) fn follow_delete(&mut self, name: &Name) {
-        if self.shadow.view(name).is_none() {
-            self.places.retain(|place| !place.name.is_within(name));
-            self.snapshots.retain(|snapshot| !snapshot.is_within(name));
-        }
-    }
-
-    /// Returns a snapshot of the top or of a subvolume.
-    pub(crate) fn draw_snapshot(&mut self) -> Option<Op> {
-        if NR_SNAPSHOTS_MAX <= self.snapshots.len() || NR_FILES_MAX < self.shadow.files().len() {
-            return None;
-        }
-        let subvolumes = self.subvolumes();
-        let source = match subvolumes.get(self.dice.idx(subvolumes.len() * 2)) {
-            Some(name) => name.clone(),
-            None => Name::top(),
-        };
-        self.nr_snapshots += 1;
-        let target = Name::new(&format!("S{}", self.nr_snapshots))?;
-        self.snapshots.push(target.clone());
-        Some(Op::Snapshot {
-            source,
-            target,
-            is_readonly: self.dice.is(40),
         })
     }
 }

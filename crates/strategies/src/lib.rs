@@ -26,6 +26,7 @@ mod material;
 mod pair;
 mod shadow;
 mod small;
+mod snapshot_ops;
 mod swarm;
 mod tail_ops;
 mod weights;

@@ -28,6 +28,9 @@ pub struct SwarmOptions {
     pub max_file_bytes: u64,
     /// What the mount options say of new files.
     pub data: DataMode,
+    /// In a run for snapshots, how many of them there are at most at a time. They come and go often
+    /// there, files are few and small, and most operations are about what snapshots share.
+    pub snapshots: Option<usize>,
 }
 
 impl Default for SwarmOptions {
@@ -38,6 +41,7 @@ impl Default for SwarmOptions {
             has_fine_times: true,
             max_file_bytes: 64 << 20,
             data: DataMode::default(),
+            snapshots: None,
         }
     }
 }
@@ -132,7 +136,7 @@ impl Swarm {
     #[must_use]
     pub fn new(seed: u64, options: SwarmOptions) -> Swarm {
         let mut dice = Dice::new(seed);
-        let weights = Weights::draw(&mut dice, options.max_file_bytes);
+        let weights = Weights::draw(&mut dice, &options);
         let nr_until_giants = dice.below(NR_OPS_BETWEEN_GIANTS);
         Swarm {
             dice,
@@ -207,6 +211,9 @@ impl Swarm {
             if let Some(op) = self.draw_giants() {
                 return op;
             }
+        }
+        if let Some(op) = self.draw_coming_and_going() {
+            return op;
         }
         let op = match self.weights.next(&mut self.dice) {
             Draw::Write => self.draw_write(),
@@ -284,7 +291,7 @@ impl Swarm {
             let file = &self.shadow.files()[idx];
             // A small file that is written to like any other does not stay small.
             let is_special = file.is_copy || inline_ops::is_small(&file.name);
-            if !file.is_readonly && (!is_special || self.dice.is(25)) {
+            if !file.is_readonly && (!is_special || self.dice.is(self.weights.special_percent)) {
                 return Some(idx);
             }
         }

@@ -4,6 +4,7 @@
 //! differ in kind. Writes and dedupes vary little: without both a run proves nothing.
 
 use crate::dice::Dice;
+use crate::swarm::SwarmOptions;
 
 /// What to draw next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +83,15 @@ pub(crate) struct Weights {
     pub(crate) write_blocks_max: u64,
     /// The longest useful dedupe, blocks.
     pub(crate) dedupe_blocks_max: u64,
+    /// How many percent of the copies and small files that could be written to are taken.
+    pub(crate) special_percent: u64,
+    /// In a run for snapshots, how many percent of the operations make or delete one.
+    pub(crate) snapshot_percent: u64,
 }
 
 impl Weights {
-    /// Draws the weights of a seed. Files are at most `file_size_max` bytes.
-    pub(crate) fn draw(dice: &mut Dice, file_size_max: u64) -> Weights {
+    /// Draws the weights of a seed.
+    pub(crate) fn draw(dice: &mut Dice, options: &SwarmOptions) -> Weights {
         let draws = DRAWS.map(|(_, weight, is_rare)| {
             if is_rare {
                 weight * dice.one_of(&FACTORS) / 10
@@ -95,15 +100,33 @@ impl Weights {
             }
         });
         let size_class = SIZE_CLASSES[dice.weighted(&SIZE_CLASS_WEIGHTS)];
-        Weights {
+        let weights = Weights {
             draws,
             materials: [45, 15, 20, 20].map(|weight| jitter(dice, weight)),
             shapes: [62, 14, 10, 8, 6].map(|weight| jitter(dice, weight)),
             purposes: [57, 22, 21].map(|weight| jitter(dice, weight)),
             nr_files: dice.between(4, 12) as usize,
-            file_size_max: file_size_max.min(size_class),
+            file_size_max: options.max_file_bytes.min(size_class),
             write_blocks_max: dice.one_of(&[24, 32, 64]),
             dedupe_blocks_max: dice.one_of(&[8, 16, 16]),
+            special_percent: 25,
+            snapshot_percent: 0,
+        };
+        match options.snapshots {
+            Some(_) => weights.for_snapshots(dice),
+            None => weights,
+        }
+    }
+
+    /// Returns the weights of a run with many snapshots, each of which copies every file.
+    fn for_snapshots(self, dice: &mut Dice) -> Weights {
+        Weights {
+            nr_files: dice.between(2, 5) as usize,
+            file_size_max: self.file_size_max.min(SIZE_CLASSES[0]),
+            write_blocks_max: dice.one_of(&[4, 8, 24]),
+            special_percent: 70,
+            snapshot_percent: dice.between(12, 24),
+            ..self
         }
     }
 

@@ -1,7 +1,7 @@
 //! What holds for every list of operations.
 
 use reference::Reference;
-use scenario::{Backend, Op, Outcome, Probe};
+use scenario::{Backend, Name, Op, Outcome, Probe};
 use strategies::{Swarm, SwarmOptions};
 
 fn ops(seed: u64, nr_ops: usize) -> Vec<Op> {
@@ -64,5 +64,42 @@ fn looking_at_what_was_touched_is_cheap() {
             };
             fs.observe(&probe).expect("the oracle can always be asked");
         }
+    }
+}
+
+#[test]
+fn a_run_for_snapshots_soon_has_that_many_and_deletes_as_many_as_it_makes() {
+    const NR_MAX: usize = 20;
+    for seed in 1..=10 {
+        let options = SwarmOptions {
+            snapshots: Some(NR_MAX),
+            ..SwarmOptions::default()
+        };
+        let mut swarm = Swarm::new(seed, options);
+        let mut fs = Reference::new();
+        let (mut nr_now, mut nr_most, mut nr_deleted) = (0_usize, 0, 0);
+        let mut nr_across = 0;
+        for _ in 0..1000 {
+            let op = swarm.next();
+            if fs.act(&op) == Outcome::Done {
+                match &op {
+                    Op::Snapshot { .. } => nr_now += 1,
+                    Op::Delete { name } if !name.as_str().starts_with('V') => {
+                        nr_now = nr_now.saturating_sub(1);
+                        nr_deleted += 1;
+                    }
+                    _ => {}
+                }
+            }
+            nr_most = nr_most.max(nr_now);
+            if let Op::Dedupe(_) | Op::Clone(_) = &op {
+                let is_copy = |name: &&Name| name.as_str().starts_with('S');
+                nr_across += u64::from(op.names().iter().any(is_copy));
+            }
+        }
+        println!("seed {seed}: at most {nr_most}, {nr_deleted} deleted, {nr_across} across");
+        assert!(NR_MAX <= nr_most, "seed {seed}: {nr_most}");
+        assert!(20 <= nr_deleted, "seed {seed}: {nr_deleted}");
+        assert!(100 <= nr_across, "seed {seed}: {nr_across}");
     }
 }
