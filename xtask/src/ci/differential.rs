@@ -13,6 +13,12 @@ use crate::kernels;
 
 /// The seeds that the running kernel is asked.
 const SEEDS: [u32; 3] = [1, 2, 3];
+/// Runs on filesystems of another kind, and on one with many snapshots, by the running kernel.
+const MODES: [&[&str]; 3] = [
+    &["--quota"],
+    &["--data", "nodatacow"],
+    &["--snapshots", "20"],
+];
 /// The User Mode Linux kernels of the cache that are asked besides the installed one.
 const CACHED_RELEASES: [&str; 3] = ["5.10", "6.12", "7.2"];
 /// uid and gid of `nobody`.
@@ -25,31 +31,34 @@ pub(super) fn run() -> Result<LeftOut, String> {
     let mut left_out = LeftOut::new();
 
     let mut failed = Vec::new();
-    let mut compare = |xsame, backend: &str, steps, seed| {
-        failed.extend(diff(xsame, &folder.0, backend, steps, seed).err());
+    let mut compare = |xsame, backend: &str, steps, seed, mode: &[&str]| {
+        failed.extend(diff(xsame, &folder.0, backend, steps, seed, mode).err());
     };
 
     match mount_lacks() {
         None => {
             for seed in SEEDS {
-                compare(Command::new(&xsame), "mount", 5000, seed);
+                compare(Command::new(&xsame), "mount", 5000, seed, &[]);
+            }
+            for mode in MODES {
+                compare(Command::new(&xsame), "mount", 1500, 1, mode);
             }
         }
         Some(reason) => left_out.push(format!("mount ({reason})")),
     }
     match find("linux.uml") {
-        Some(_) => compare(folder.unprivileged()?, "uml", 2000, 1),
+        Some(_) => compare(folder.unprivileged()?, "uml", 2000, 1, &[]),
         None => left_out.push("uml (install the Debian package user-mode-linux)".to_owned()),
     }
     // The cache is that of the caller, and nobody else may be able to read it.
     for release in CACHED_RELEASES {
         let backend = format!("uml={release}");
         match kernels::is_cached(release) {
-            true => compare(Command::new(&xsame), &backend, 2000, 1),
+            true => compare(Command::new(&xsame), &backend, 2000, 1, &[]),
             false => left_out.push(format!("{backend} (cargo xtask kernels fetches it)")),
         }
     }
-    compare(Command::new(&xsame), "reference", 5000, 1);
+    compare(Command::new(&xsame), "reference", 5000, 1, &[]);
     match failed.is_empty() {
         true => Ok(left_out),
         false => Err(failed.join("; ")),
@@ -63,12 +72,13 @@ fn diff(
     backend: &str,
     steps: u32,
     seed: u32,
+    mode: &[&str],
 ) -> Result<(), String> {
     let steps = steps.to_string();
     let seed = seed.to_string();
     xsame.args(["diff", "--backend", backend]);
     xsame.args(["--steps", &steps, "--seed", &seed, "--out"]);
-    finish(xsame.arg(out))
+    finish(xsame.arg(out).args(mode))
 }
 
 /// Returns what keeps the running kernel from being asked, if anything does.
