@@ -1,4 +1,4 @@
-//! Filesystems for the runs: a [`Master`] made once for a set, a [`struct@Copy`] of it for each run.
+//! Filesystems for the runs: a [`Master`] made once for a set, a [`struct@Copy`] for each run.
 //!
 //! Images go with their owner, loop devices detach themselves with their mount.
 
