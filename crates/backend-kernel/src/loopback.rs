@@ -209,6 +209,7 @@ pub fn make_filesystem(path: &Path, geometry: &Geometry) -> Result<(), BackendEr
                 "--csum",
                 geometry.checksum.name(),
             ])
+            .args(geometry.is_mixed.then_some("--mixed"))
             .arg(path)
             .output();
         match output {

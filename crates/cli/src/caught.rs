@@ -64,6 +64,14 @@ impl Caught {
         }
     }
 
+    /// Returns the reply of a backend that panicked.
+    fn last_reply(&self) -> Reply {
+        Reply {
+            answer: self.panicked(),
+            observations: Vec::new(),
+        }
+    }
+
     /// Returns the answer of a backend that panicked.
     fn panicked(&self) -> Answer {
         let complaints = self.last_words.iter();
@@ -124,17 +132,26 @@ impl Backend for Caught {
             match asked {
                 Some(answered) => replies.extend(answered),
                 None => {
-                    let answer = self.panicked();
-                    let observations = Vec::new();
-                    replies.push(Reply {
-                        answer,
-                        observations,
-                    });
+                    replies.push(self.last_reply());
                     break;
                 }
             }
         }
         Ok(replies)
+    }
+
+    fn adopt(&mut self, exchange: &Exchange, seen: &Reply) -> Result<Reply, BackendError> {
+        let adopted = self.ask(|backend| backend.adopt(exchange, seen))?;
+        Ok(adopted.unwrap_or_else(|| self.last_reply()))
+    }
+
+    fn adopt_again(
+        &mut self,
+        exchange: &Exchange,
+        seen: &Reply,
+    ) -> Result<Option<Reply>, BackendError> {
+        let adopted = self.ask(|backend| backend.adopt_again(exchange, seen))?;
+        Ok(adopted.unwrap_or_else(|| Some(self.last_reply())))
     }
 }
 

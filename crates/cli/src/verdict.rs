@@ -41,6 +41,7 @@ struct Object<'a> {
     outcomes: &'a BTreeMap<String, u64>,
     elements: &'a BTreeMap<String, u64>,
     refusals: &'a BTreeMap<String, u64>,
+    adopted: &'a BTreeMap<String, u64>,
     dedupes: u64,
     moved: f64,
     differing: f64,
@@ -220,6 +221,9 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
             tally.nr_roots_max
         ));
     }
+    for (freedom, times) in &tally.adopted {
+        print::line(format!("freedom used: {freedom} {times}"));
+    }
     gaps.words().into_iter().for_each(print::line);
     let seconds = report.elapsed.as_secs_f64();
     print::line(format!(
@@ -249,6 +253,7 @@ fn object(
         outcomes: &tally.outcomes,
         elements: &tally.elements,
         refusals: &tally.refusals,
+        adopted: &tally.adopted,
         dedupes: tally.nr_dedupes,
         moved: shares.moved,
         differing: shares.differing,

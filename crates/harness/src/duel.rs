@@ -1,13 +1,15 @@
 //! Both witnesses on one list of operations: [`Duel`].
 //!
-//! The expected witness answers first; what it sees tells the observed one when to look again. A
-//! duel does not choose operations and does not know when to stop.
+//! The expected witness answers first; what it sees tells the observed one when to look again.
+//! Where the filesystem leaves something to the kernel it is the other way round: the expected one
+//! adopts what the observed one shows. A duel does not choose operations and does not know when to
+//! stop.
 
 use std::time::{Duration, Instant};
 
 use scenario::{
     Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome, Probe,
-    Reply, map_shape,
+    Reply, map_shape, only,
 };
 
 use crate::compare::Comparer;
@@ -41,6 +43,11 @@ pub(crate) struct Duel {
     /// Whether the observed witness is told what the expected one saw, so that it can wait for that
     /// by itself.
     tells_shapes: bool,
+    /// Whether the observed witness answers first, for the expected one to adopt what the
+    /// filesystem leaves to a kernel.
+    adopts: bool,
+    /// Whether any operation may write back any file.
+    is_small: bool,
 }
 
 /// An exchange with both replies, and on what they disagree.
@@ -71,11 +78,15 @@ impl Witnesses<'_> {
         self.expected.reset(geometry)?;
         self.observed.reset(geometry)?;
         let (expected, observed) = self.capabilities();
+        let adopts = geometry.leaves_choices();
+        let waits = observed.is_real && expected.has_extents && WAITS_BESIDE <= patience;
         Ok(Duel {
             comparer: Comparer::new(&expected, &observed),
             names: Names::default(),
             nr_ops: 0,
-            tells_shapes: observed.is_real && expected.has_extents && WAITS_BESIDE <= patience,
+            tells_shapes: waits && !adopts,
+            adopts,
+            is_small: geometry.is_small(),
             patience,
         })
     }
@@ -92,7 +103,9 @@ impl Duel {
     pub(crate) fn exchange(&mut self, op: Op) -> Exchange {
         self.nr_ops += 1;
         let is_survey = self.nr_ops.is_multiple_of(SURVEY_EVERY);
-        let reach = if is_survey {
+        // What is written back has to be seen at once where it is to be adopted.
+        let is_adopted = self.adopts && (self.is_small || writes_back_all(&op));
+        let reach = if is_survey || is_adopted {
             Reach::All
         } else {
             Reach::Mentioned
@@ -124,16 +137,25 @@ impl Duel {
         witnesses: &mut Witnesses<'_>,
         mut exchange: Exchange,
     ) -> Result<Bout, BackendError> {
-        let asked = std::slice::from_ref(&exchange);
-        let left = only(witnesses.expected.run(asked)?, witnesses.expected)?;
-        self.names.correct(&exchange.probes, &left.observations);
-        if self.tells_shapes {
-            for (probe, seen) in exchange.probes.iter_mut().zip(&left.observations) {
-                probe.expected_shape = shape(seen);
+        let (left, right) = match self.adopts {
+            true => {
+                let right = ask(witnesses.observed, &exchange)?;
+                let left = witnesses.expected.adopt(&exchange, &right)?;
+                self.names.correct(&exchange.probes, &left.observations);
+                (left, right)
             }
-        }
-        let asked = std::slice::from_ref(&exchange);
-        let right = only(witnesses.observed.run(asked)?, witnesses.observed)?;
+            false => {
+                let left = ask(witnesses.expected, &exchange)?;
+                self.names.correct(&exchange.probes, &left.observations);
+                if self.tells_shapes {
+                    for (probe, seen) in exchange.probes.iter_mut().zip(&left.observations) {
+                        probe.expected_shape = shape(seen);
+                    }
+                }
+                let right = ask(witnesses.observed, &exchange)?;
+                (left, right)
+            }
+        };
         let differences = self.comparer.compare(&exchange, &left, &right);
         let mut bout = Bout {
             exchange,
@@ -175,6 +197,11 @@ impl Duel {
             }
             if observed.is_real {
                 refresh(witnesses.observed, exchange, right)?;
+                if self.adopts
+                    && let Some(adopted) = witnesses.expected.adopt_again(exchange, right)?
+                {
+                    *left = adopted;
+                }
             }
             bout.differences = self.comparer.compare_again(exchange, left, right);
         }
@@ -190,12 +217,20 @@ fn shape(observation: &Observation) -> Option<u64> {
     }
 }
 
-/// Returns the reply to one exchange.
-fn only(replies: Vec<Reply>, witness: &dyn Backend) -> Result<Reply, BackendError> {
-    replies.into_iter().next().ok_or_else(|| {
-        let text = format!("{} did not answer an operation", witness.name());
-        BackendError::Channel(text)
-    })
+/// Returns the reply of a witness to one exchange.
+fn ask(witness: &mut dyn Backend, exchange: &Exchange) -> Result<Reply, BackendError> {
+    only(
+        witness.run(std::slice::from_ref(exchange))?,
+        &witness.name(),
+    )
+}
+
+/// Returns whether an operation writes back files that it does not mention.
+fn writes_back_all(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Sync | Op::Tree | Op::Snapshot { .. } | Op::Subvol { .. } | Op::Delete { .. }
+    )
 }
 
 /// Looks at the files of an exchange once more; maps and blocks take the place of the old ones.

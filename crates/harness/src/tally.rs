@@ -41,6 +41,8 @@ pub struct Tally {
     pub nr_leaf_shares: u64,
     /// The most subvolumes and snapshots that the trees had at a time, the top among them.
     pub nr_roots_max: u64,
+    /// How often each freedom of the kernel was taken over by the expected witness.
+    pub adopted: BTreeMap<String, u64>,
 }
 
 /// Shares of the dedupe calls of a run, between 0 and 1.
@@ -109,6 +111,8 @@ impl Tally {
             text
         };
         add(&mut self.outcomes, &text);
+        let adopted = answer.adopted.iter();
+        adopted.for_each(|freedom| add(&mut self.adopted, freedom));
         let Outcome::Dedupe { elements, .. } = &answer.outcome else {
             // A clone or write that was refused has one rule, if any.
             let rules = answer.rules.iter().flatten();

@@ -1,9 +1,10 @@
 //! The machine as a [`Backend`]: one operation after the other, nobody else being there.
 //!
 //! [`Sequential`] is the key type. Descriptors (`descriptors`) are opened at first use and kept,
-//! operations (`operations`) are what the system calls of a run's language come to. It does not
-//! know what the other witness answered.
+//! operations (`operations`) are what the system calls of a run's language come to. It knows what
+//! the other witness answered only where that is to be adopted (`adopt`).
 
+mod adopt;
 mod calls;
 mod descriptors;
 mod observe;
@@ -16,8 +17,8 @@ use fs_state::MountOptions;
 use ondisk::{ChecksumKind, Compression};
 use rules::Profile;
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, DataMode, Geometry, Observation, Op, Outcome,
-    Probe, Verified,
+    Answer, Backend, BackendError, Capabilities, DataMode, Exchange, Geometry, Observation, Op,
+    Outcome, Probe, Reply, Verified, only,
 };
 
 use crate::machine::Machine;
@@ -34,6 +35,10 @@ pub struct Sequential {
     stamps: Stamps,
     /// What every further operation answers once a call did not come back.
     last_words: Option<Outcome>,
+    /// Whether the filesystem leaves something to a kernel.
+    adopts: bool,
+    /// What there was before the last exchange that was adopted.
+    before: Option<Box<Sequential>>,
 }
 
 /// How many operations may be under way in one batch: as many as there are.
@@ -53,6 +58,8 @@ impl Sequential {
             descriptors: Descriptors::default(),
             stamps: Stamps::default(),
             last_words: None,
+            adopts: false,
+            before: None,
         }
     }
 
@@ -110,7 +117,10 @@ impl Backend for Sequential {
         if geometry.has_quota {
             machine.fs_mut().count_quota();
         }
-        *self = Sequential::over(machine, geometry.checksum);
+        *self = Sequential {
+            adopts: geometry.leaves_choices(),
+            ..Sequential::over(machine, geometry.checksum)
+        };
         Ok(())
     }
 
@@ -135,5 +145,23 @@ impl Backend for Sequential {
 
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
         Ok(self.look_at(&probe.name))
+    }
+
+    fn adopt(&mut self, exchange: &Exchange, seen: &Reply) -> Result<Reply, BackendError> {
+        if self.adopts {
+            return self.adopt_first(exchange, seen);
+        }
+        only(self.run(std::slice::from_ref(exchange))?, &self.name())
+    }
+
+    fn adopt_again(
+        &mut self,
+        exchange: &Exchange,
+        seen: &Reply,
+    ) -> Result<Option<Reply>, BackendError> {
+        match self.adopts {
+            true => self.adopt_later(exchange, seen).map(Some),
+            false => Ok(None),
+        }
     }
 }

@@ -50,6 +50,38 @@ pub trait Backend {
         }
         Ok(replies)
     }
+
+    /// Carries out one exchange, and takes over from what another witness showed (`seen`) what
+    /// `docs/envelope.md` lists as `adopt`: that becomes the state from which this one goes on. A
+    /// witness that takes nothing over carries it out.
+    fn adopt(&mut self, exchange: &Exchange, seen: &Reply) -> Result<Reply, BackendError> {
+        let _ = seen;
+        only(self.run(std::slice::from_ref(exchange))?, &self.name())
+    }
+
+    /// Takes the last exchange back and adopts it anew, from a later look of the other witness: a
+    /// kernel completes ordered extents behind its caller's back, and until then its maps do not
+    /// say where data came to lie. `None` from a witness that takes nothing over.
+    fn adopt_again(
+        &mut self,
+        exchange: &Exchange,
+        seen: &Reply,
+    ) -> Result<Option<Reply>, BackendError> {
+        let _ = (exchange, seen);
+        Ok(None)
+    }
+}
+
+/// Returns the reply to the one exchange that a backend was asked.
+///
+/// # Errors
+///
+/// [`BackendError::Channel`] if there is none.
+pub fn only(replies: Vec<Reply>, name: &str) -> Result<Reply, BackendError> {
+    replies
+        .into_iter()
+        .next()
+        .ok_or_else(|| BackendError::Channel(format!("{name} did not answer an operation")))
 }
 
 /// What came of checking a whole filesystem.

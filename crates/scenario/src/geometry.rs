@@ -14,6 +14,9 @@ pub struct Geometry {
     pub sector_bytes: u32,
     /// Size of a tree's nodes in bytes.
     pub node_bytes: u32,
+    /// Whether data and metadata share their chunks (`mkfs.btrfs --mixed`), as on a small device.
+    /// Nodes are as large as sectors then.
+    pub is_mixed: bool,
     /// The checksums of its blocks.
     pub checksum: ChecksumKind,
     /// How new files hold their data.
@@ -31,6 +34,7 @@ impl Default for Geometry {
             device_bytes: 64 << 30,
             sector_bytes: 4096,
             node_bytes: 16 << 10,
+            is_mixed: false,
             checksum: ChecksumKind::default(),
             data: DataMode::default(),
             compress: Compression::None,
@@ -39,7 +43,25 @@ impl Default for Geometry {
     }
 }
 
+/// A device smaller than this is one on which a run may find no space, bytes.
+const ROOMY_BYTES: u64 = 1 << 30;
+
 impl Geometry {
+    /// Returns whether a run may find no space, so that the kernel answers `ENOSPC`, and cuts
+    /// extents where free space is in pieces. On every other device that is a divergence.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.device_bytes < ROOMY_BYTES
+    }
+
+    /// Returns whether the kernel decides something that nobody can foretell: how well data
+    /// compresses, what fits in. A witness that is compared with a kernel hears it first, see
+    /// [`crate::Backend::adopt`].
+    #[must_use]
+    pub fn leaves_choices(&self) -> bool {
+        self.is_small() || self.compress != Compression::None
+    }
+
     /// Returns whether a filesystem that was made for `other` will do, mounted as this one says.
     #[must_use]
     pub fn is_made_as(&self, other: &Geometry) -> bool {

@@ -18,7 +18,7 @@ pub mod outcome;
 pub mod text;
 pub mod trees;
 
-pub use backend::{Backend, BackendError, Capabilities, Exchange, Reply, Verified};
+pub use backend::{Backend, BackendError, Capabilities, Exchange, Reply, Verified, only};
 pub use fd::{Access, Fd, Mount, Target};
 pub use geometry::{DataMode, Geometry};
 pub use name::Name;

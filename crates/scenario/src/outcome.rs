@@ -65,6 +65,9 @@ pub struct Answer {
     pub complaints: Vec<String>,
     /// What a dedupe did below the surface, where the backend can tell. Never compared.
     pub effect: Effect,
+    /// What was taken over from the other witness, a freedom of the kernel for each time
+    /// ([`crate::Backend::adopt`]). Never compared, and not part of any text.
+    pub adopted: Vec<&'static str>,
 }
 
 /// What a dedupe did below the surface. Tells whether a run exercises anything.
@@ -86,6 +89,7 @@ impl Answer {
             rules: Vec::new(),
             complaints: Vec::new(),
             effect: Effect::default(),
+            adopted: Vec::new(),
         }
     }
 }

@@ -18,6 +18,7 @@ impl fmt::Display for Geometry {
             device_bytes,
             sector_bytes,
             node_bytes,
+            is_mixed,
             checksum,
             data,
             compress,
@@ -31,7 +32,9 @@ impl fmt::Display for Geometry {
         )?;
         // What is not usual is said, so that the usual line stays short.
         let usual = Geometry::default();
-        if *node_bytes != usual.node_bytes {
+        if *is_mixed {
+            write!(f, " mixed")?;
+        } else if *node_bytes != usual.node_bytes {
             write!(f, " nodesize={}", Size(u64::from(*node_bytes)))?;
         }
         if *checksum != usual.checksum {
@@ -60,8 +63,9 @@ impl FromStr for Geometry {
 
 /// Returns the geometry of a line `mkfs size=64g sectorsize=4k`; what is not said is the default.
 pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseError> {
-    const KEYS: &str = "size=, sectorsize=, nodesize=, csum=, data=, compress= or quota=on";
+    const KEYS: &str = "size=, sectorsize=, nodesize=, mixed, csum=, data=, compress= or quota=on";
     let mut geometry = Geometry::default();
+    let mut nodesize = None;
     cursor.literal("mkfs", "mkfs")?;
     while let Some(word) = cursor.next() {
         let (key, value) = word.text.split_once('=').unwrap_or((word.text, ""));
@@ -75,9 +79,11 @@ pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseE
                     .ok_or_else(|| cursor.wrong(word, "sectorsize=SIZE"))?;
             }
             "nodesize" => {
-                geometry.node_bytes = op_parse::parse_number(value)
+                let node_bytes = op_parse::parse_number(value)
                     .ok_or_else(|| cursor.wrong(word, "nodesize=SIZE"))?;
+                nodesize = Some((word, node_bytes));
             }
+            _ if word.text == "mixed" => geometry.is_mixed = true,
             "csum" => {
                 geometry.checksum = ChecksumKind::by_name(value).ok_or_else(|| {
                     cursor.wrong(word, "csum=crc32c, csum=xxhash, csum=sha256 or csum=blake2")
@@ -108,6 +114,14 @@ pub(super) fn parse_geometry(cursor: &mut Cursor<'_>) -> Result<Geometry, ParseE
         if geometry.compress != Compression::None && geometry.data != DataMode::Checked {
             return Err(cursor.wrong(word, "compress= without data=, which it would take back"));
         }
+    }
+    match (nodesize, geometry.is_mixed) {
+        (Some((word, node_bytes)), true) if node_bytes != geometry.sector_bytes => {
+            return Err(cursor.wrong(word, "nodes as large as sectors, for it is mixed"));
+        }
+        (Some((_, node_bytes)), _) => geometry.node_bytes = node_bytes,
+        (None, true) => geometry.node_bytes = geometry.sector_bytes,
+        (None, false) => {}
     }
     Ok(geometry)
 }

@@ -122,6 +122,8 @@ fn print_reply(text: &mut String, reply: &Reply) -> fmt::Result {
         rules,
         complaints,
         effect,
+        // Who takes something over is no guest.
+        adopted: _,
     } = &reply.answer;
     writeln!(text, "  = {}", CallText(outcome))?;
     if let Outcome::Dedupe {

@@ -238,15 +238,18 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         select(&Compression::ALL[..]).prop_map(|compress| (DataMode::Checked, compress)),
     ];
     let bytes = (number(), any::<u32>(), any::<u32>());
-    let geometry = (bytes, checksums, data, any::<bool>()).prop_map(
-        |((device_bytes, sector_bytes, node_bytes), checksum, data, has_quota)| Geometry {
-            device_bytes,
-            sector_bytes,
-            node_bytes,
-            checksum,
-            data: data.0,
-            compress: data.1,
-            has_quota,
+    let geometry = (bytes, checksums, data, any::<[bool; 2]>()).prop_map(
+        |((device_bytes, sector_bytes, node_bytes), checksum, data, [is_mixed, has_quota])| {
+            Geometry {
+                device_bytes,
+                sector_bytes,
+                node_bytes: if is_mixed { sector_bytes } else { node_bytes },
+                is_mixed,
+                checksum,
+                data: data.0,
+                compress: data.1,
+                has_quota,
+            }
         },
     );
     (comments(), geometry, vec(line, 0..6), comments()).prop_map(
@@ -321,6 +324,7 @@ pub(crate) fn answer() -> impl Strategy<Value = Answer> {
             rules,
             complaints,
             effect,
+            adopted: Vec::new(),
         },
     )
 }

@@ -204,6 +204,7 @@ impl Draft {
             rules,
             complaints,
             effect,
+            adopted: Vec::new(),
         };
         Ok(Reply {
             answer,
