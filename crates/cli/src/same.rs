@@ -126,7 +126,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> Report {
 
 /// Opens a destination for writing, or for reading if that is all that is allowed: the kernel
 /// says what it thinks of that.
-pub(crate) fn open_target(path: &Path) -> io::Result<File> {
+fn open_target(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)

@@ -1,8 +1,8 @@
 //! `xsame same --compat`: the same call with the arguments, output and exit codes of duperemove's
 //! `btrfs-extent-same`.
 //!
-//! Two things are not its: numbers that are no plain bytes are refused (it takes `4k` for 4), and
-//! the count of files deduped is counted (it prints a field that kernels leave 0 since 2013).
+//! One thing is not its: numbers that are no plain bytes are refused. It takes `4k` for 4, `0x1000`
+//! for 0 and `-1` for the largest number, and shares what nobody meant.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,7 +16,7 @@ use uapi::dedupe::{self, SAME};
 use crate::arguments::SameArguments;
 use crate::exit::Exit;
 use crate::print;
-use crate::same::{Place, call, open_target};
+use crate::same::{Place, call};
 
 /// What it says to wrong use, with exit code 1.
 const USAGE: &str = "Usage: btrfs-extent-same len file1 loff1 file2 loff2";
@@ -34,10 +34,8 @@ pub(crate) fn run(arguments: &SameArguments) -> Result<Exit, Report> {
     print::line(format!("Deduping {} total files", places.len()));
     let mut files = Vec::with_capacity(places.len());
     for place in &places {
-        let opened = match files.is_empty() {
-            true => File::open(place.path),
-            false => open_target(place.path),
-        };
+        let is_target = !files.is_empty();
+        let opened = File::options().read(true).write(is_target).open(place.path);
         match opened {
             Ok(file) => files.push(file),
             Err(error) => return Ok(cannot_open(place.path, &error)),
@@ -69,7 +67,7 @@ fn print_reply(reply: &[u8], nr_targets: usize) -> Result<bool, Report> {
     let elements = elements.map_err(|error| miette!("{error}"))?;
     let of_same = elements.iter().filter(|it| it.status.get() == SAME);
     let nr_same = of_same.count();
-    print::line(format!("{nr_same} of {nr_targets} files deduped"));
+    print::line(format!("{nr_targets} files asked to be deduped"));
     let mut total = 0_u64;
     for (element_idx, element) in elements.iter().enumerate() {
         let (status, bytes) = (element.status.get(), element.bytes_deduped.get());
