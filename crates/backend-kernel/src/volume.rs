@@ -13,6 +13,7 @@ mod pages;
 mod references;
 mod scope;
 mod seen;
+mod sharing;
 mod tree;
 mod trees;
 

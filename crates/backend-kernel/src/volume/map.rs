@@ -4,12 +4,13 @@
 //! So each block is taken to be freed with its last reference, and what is shared may be shared
 //! with somebody out of scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat, syncfs};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, fstat, fstatfs, openat, syncfs};
+use rustix::io::Errno as Io;
 use rustix::process::geteuid;
 use scenario::BackendError;
 use uapi::fiemap::{
@@ -27,7 +28,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::files::{self, Descriptors, of_file, write_error};
 use super::scope::Scope;
 use super::seen::{Seen, references_in};
-use super::{Opened, Options, commit, fatal};
+use super::{Opened, Options, commit, fatal, sharing};
 use crate::{errno_of, ioctl, ioctl_space, ioctl_trees, system, system_errno};
 
 /// A page is full with so many files or file extents.
@@ -52,6 +53,8 @@ pub(super) struct MapVolume {
     /// What the pages told, by address, as far as it is sorted.
     seen: Vec<Seen>,
     is_sorted: bool,
+    /// Files whose maps are others by now.
+    moved: BTreeSet<FileId>,
 }
 
 impl MapVolume {
@@ -69,6 +72,9 @@ impl MapVolume {
             }
         };
         let files = scope.for_map(options);
+        if !is_btrfs {
+            sharing::require(files.values())?;
+        }
         let volume = MapVolume {
             fd,
             files,
@@ -79,6 +85,7 @@ impl MapVolume {
             nr_io_threads: options.nr_io_threads,
             seen: Vec::new(),
             is_sorted: true,
+            moved: BTreeSet::new(),
         };
         Ok(Opened {
             volume: Box::new(volume),
@@ -96,25 +103,32 @@ impl MapVolume {
             let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let open = |access| openat(CWD, path.as_path(), flags | access, Mode::empty());
             let fd = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY));
-            fd.map_err(errno_of)
+            let fd = fd.map_err(errno_of)?;
+            let stat = fstat(&fd).map_err(errno_of)?;
+            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            match is_file && stat.st_ino == file.inode {
+                true => Ok(fd),
+                // Another one has its name by now.
+                false => Err(Errno::ESTALE),
+            }
         })
     }
 
     /// Looks at a file; `None` if another one has its name by now.
     fn look(&mut self, id: FileId) -> Result<Option<File>, VolumeError> {
         let fd = match self.fd(id) {
-            Err(Errno::ENOENT) => return Ok(None),
+            Err(Errno::ENOENT | Errno::ESTALE) => return Ok(None),
             Err(errno) => return Err(of_file(id, "open", errno)),
             Ok(fd) => fd,
         };
         let stat = fstat(&fd).map_err(|errno| of_file(id, "look at", errno_of(errno)))?;
-        if stat.st_ino != id.inode {
-            return Ok(None);
-        }
         let flags = ioctl::inode_flags(&fd).unwrap_or(0);
         let access = rustix::fs::fcntl_getfl(&fd).map_or(OFlags::RDONLY, |it| it & OFlags::RWMODE);
         let user = geteuid();
-        let may_share = access == OFlags::RDWR || user.is_root() || user.as_raw() == stat.st_uid;
+        // Who owns a file may have it shared without writing to it, but not where nothing is written.
+        let is_owner = user.as_raw() == stat.st_uid;
+        let may_share =
+            access == OFlags::RDWR || user.is_root() || is_owner && !self.is_on_read_only(id);
         Ok(Some(File {
             id,
             size: stat.st_size.unsigned_abs(),
@@ -122,6 +136,13 @@ impl MapVolume {
             is_movable: may_share && flags & request::FS_IMMUTABLE_FL == 0,
             generation: 0,
         }))
+    }
+
+    /// Returns whether a file lies in a read-only subvolume or mount.
+    fn is_on_read_only(&self, id: FileId) -> bool {
+        let path = self.files.get(&id);
+        let asked = path.map(|path| access(path.as_path(), Access::WRITE_OK));
+        asked == Some(Err(Io::ROFS))
     }
 
     /// Calls `visit` with each extent of the map of a range, as it is once data is written back.
@@ -172,9 +193,20 @@ impl MapVolume {
         if file.size < self.min_bytes.max(1) {
             return Ok(());
         }
+        let found = self.whole_map(id)?;
+        page.push_file(file);
+        for (file_extent, is_shared) in found {
+            page.push_extent(file_extent);
+            self.see(id, &file_extent, is_shared);
+        }
+        Ok(())
+    }
+
+    /// Returns the file extents of a file, and whether each is shared.
+    fn whole_map(&mut self, file: FileId) -> Result<Vec<(FileExtent, bool)>, VolumeError> {
         let mut found = Vec::new();
         let whole = FileRange {
-            file: id,
+            file,
             offset: 0,
             len: i64::MAX as u64,
         };
@@ -182,20 +214,38 @@ impl MapVolume {
             let is_shared = extent.flags.get() & FIEMAP_EXTENT_SHARED != 0;
             found.extend(file_extent_of(extent, block_bytes).map(|it| (it, is_shared)));
         })?;
-        page.push_file(file);
-        for (file_extent, is_shared) in found {
-            page.push_extent(file_extent);
-            if let Place::Data { extent, .. } | Place::Preallocated { extent, .. } =
-                file_extent.place
-            {
-                self.is_sorted = false;
-                self.seen.push(Seen {
-                    address: extent.address,
-                    file: id,
-                    offset: file_extent.offset,
-                    len: file_extent.len,
-                    is_shared,
-                });
+        Ok(found)
+    }
+
+    /// Notes where a file extent lies.
+    fn see(&mut self, file: FileId, file_extent: &FileExtent, is_shared: bool) {
+        if let Place::Data { extent, .. } | Place::Preallocated { extent, .. } = file_extent.place {
+            self.is_sorted = false;
+            self.seen.push(Seen {
+                address: extent.address,
+                file,
+                offset: file_extent.offset,
+                len: file_extent.len,
+                is_shared,
+            });
+        }
+    }
+
+    /// Looks at the maps that have changed: who still refers to what was to go is asked after it.
+    fn look_again(&mut self) -> Result<(), VolumeError> {
+        let moved = std::mem::take(&mut self.moved);
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.seen.retain(|seen| !moved.contains(&seen.file));
+        for file in moved {
+            match self.whole_map(file) {
+                Ok(found) => found
+                    .iter()
+                    .for_each(|(file_extent, is_shared)| self.see(file, file_extent, *is_shared)),
+                // What cannot be asked any more does not refer to what it did.
+                Err(error) if error.is_of_one_file() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -262,6 +312,7 @@ impl Volume for MapVolume {
         page.clear();
         if from == Position::default() {
             self.seen.clear();
+            self.moved.clear();
         }
         let first = FileId {
             root: from.root,
@@ -300,6 +351,7 @@ impl Volume for MapVolume {
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        self.look_again()?;
         if !self.is_sorted {
             self.seen.sort_unstable();
             self.is_sorted = true;
@@ -356,10 +408,12 @@ impl Volume for MapVolume {
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
         let fd = self.fd(source.file);
         let fd = fd.map_err(|errno| of_file(source.file, "open", errno))?;
+        let moved = targets.iter().map(|target| target.file);
         let targets: Vec<_> = targets
             .iter()
             .map(|target| (self.fd(target.file), target.offset))
             .collect();
+        self.moved.extend(moved);
         files::dedupe(&fd, source, &targets)
     }
 
