@@ -25,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) is_nodatasum: bool,
     /// Whether a file refers to it as preallocated.
     pub(crate) has_prealloc: bool,
+    /// How many file extents in scope refer to it.
+    pub(crate) nr_references: u32,
     /// The parts that files in scope refer to, by place, not overlapping.
     pub(crate) parts: SmallVec<[Part; 1]>,
 }
@@ -166,6 +168,22 @@ impl Catalog {
         let first = by_file.partition_point(|&at| self.file_place(at) <= (file, offset));
         let behind = by_file.partition_point(|&at| self.file_place(at) < (file, offset + len));
         1 + behind.saturating_sub(first)
+    }
+
+    /// Returns the extents that a range of a file meets, whose blocks are all shown by that file.
+    pub(crate) fn extents_in(
+        &self,
+        file: FileId,
+        offset: u64,
+        len: u64,
+    ) -> impl Iterator<Item = ExtentIdx> {
+        let behind = self
+            .by_file
+            .partition_point(|&at| self.file_place(at) < (file, offset + len));
+        let first = behind.saturating_sub(self.nr_parts(file, offset, len));
+        self.by_file[first..behind]
+            .iter()
+            .map(|(extent_idx, _)| *extent_idx)
     }
 
     /// Returns how many bytes of its last block a part has, if that is the file's last and not

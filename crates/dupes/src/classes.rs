@@ -155,6 +155,20 @@ impl Classes {
         (class != UNIQUE).then_some(class)
     }
 
+    /// Adds a class with the key of another one, without blocks yet.
+    pub(crate) fn add_like(&mut self, class: ClassId) -> ClassId {
+        self.keys.push(self.key(class));
+        class_id(self.keys.len() - 1)
+    }
+
+    /// Gives a block of an extent that has classes another one, or none.
+    pub(crate) fn assign(&mut self, extent_idx: ExtentIdx, within: u32, class: Option<ClassId>) {
+        let start = self.starts[extent_idx as usize];
+        if start != NO_CLASSES {
+            self.of_block[start as usize + within as usize] = class.unwrap_or(UNIQUE);
+        }
+    }
+
     /// Returns the key of the blocks of a class.
     pub(crate) fn key(&self, class: ClassId) -> u64 {
         self.keys[class as usize]

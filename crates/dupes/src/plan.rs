@@ -4,9 +4,11 @@
 //! anything refers to any part of it. So whole extents are decided on, with all their references:
 //! `candidates` says which could go at all, `cover` which of them stay so that everything is
 //! still somewhere (nothing written), `packing` and `bargain` which leftovers are written anew,
-//! `moves` turns the decision into requests. It changes nothing.
+//! `moves` turns the decision into requests, `bound` sees to it that no extent gets more references
+//! than kernels resolve in good time. It changes nothing.
 
 mod bargain;
+mod bound;
 mod candidates;
 mod cover;
 mod decision;
@@ -16,6 +18,7 @@ mod recut;
 mod rewriting;
 mod sources;
 
+use rustc_hash::FxHashSet;
 use volume::{DedupeTarget, Extent, FileId, FileRange, SpaceRule, Volume};
 
 pub(crate) use candidates::Candidate;
@@ -25,7 +28,7 @@ use crate::catalog::{BlockId, Catalog};
 use crate::classes::Classes;
 use crate::options::{Options, Rewrite};
 use crate::report::{Report, Stopped};
-use crate::watch::Watch;
+use crate::watch::{Phase, Watch};
 
 /// What is to be done, largest gain first, and what will come of it.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +176,7 @@ pub enum StayReason {
     Preallocated,
     /// A file refers to more of it than the file is long, or ends elsewhere in it than another.
     EndOfFile,
-    /// It has more references than the options allow.
+    /// It has more references than the options allow, or what it would be moved to would have.
     TooManyReferences,
 }
 
@@ -206,6 +209,12 @@ fn plan_extents(
 ) -> Result<Plan, Stopped> {
     let mut stays = candidates::Stays::default();
     let found = candidates::find(catalog, classes, options, volume, watch, &mut stays, report)?;
+    let candidates::Found {
+        candidates: mut found,
+        full,
+    } = found;
+    let split = bound::split(catalog, classes, &mut found, &full, options);
+    let classes = split.as_ref().unwrap_or(classes);
     let mut decision = match options.rewrite {
         Rewrite::Never | Rewrite::Auto => cover::decide(catalog, classes, &found),
         Rewrite::Max => packing::decide(catalog, classes, &found),
@@ -213,9 +222,21 @@ fn plan_extents(
     if options.rewrite == Rewrite::Auto {
         bargain::improve(catalog, classes, &found, &mut decision);
     }
-    decision.note_needed(catalog, classes, &found, &mut stays);
     let max_len = volume.dedupe_len_max();
-    let mut plan = moves::plan(catalog, classes, &found, &decision, max_len);
+    let nr_max = options.nr_references_max;
+    let mut crowding = FxHashSet::default();
+    let mut plan = loop {
+        watch.at(Phase::Plan, found.len() as u64, Some(found.len() as u64))?;
+        match moves::plan(catalog, classes, &found, &decision, max_len, nr_max) {
+            Ok(plan) => break plan,
+            // What stays for that may be what others are moved to: all is planned anew.
+            Err(too_many) => {
+                too_many.iter().for_each(|&idx| decision.goes[idx] = false);
+                crowding.extend(too_many);
+            }
+        }
+    };
+    decision.note_stays(catalog, classes, &found, &crowding, &mut stays);
     plan.stays = stays.into_list();
     Ok(plan)
 }

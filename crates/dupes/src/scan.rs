@@ -105,6 +105,7 @@ impl Scan {
                 first: BlockId(0),
                 is_nodatasum: file.is_nodatasum,
                 has_prealloc: false,
+                nr_references: 0,
                 parts: SmallVec::new(),
             });
         }
@@ -115,6 +116,8 @@ impl Scan {
     fn cover(&mut self, extent_idx: usize, within: u64, offset: u64, len: u64, file: &File) {
         let (mut first, end) = (self.nr_blocks(within), self.nr_blocks(within + len));
         let begin = first;
+        let nr_references = &mut self.extents[extent_idx].nr_references;
+        *nr_references = nr_references.saturating_add(1);
         self.uncover_shorter(extent_idx, first..end, offset, file);
         let parts = &self.extents[extent_idx].parts;
         let mut part_idx = parts.partition_point(|part| part.end() <= first);

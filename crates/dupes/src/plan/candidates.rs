@@ -54,6 +54,15 @@ impl Stays {
     }
 }
 
+/// What [`find`] found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// The extents that could go.
+    pub(crate) candidates: Vec<Candidate>,
+    /// Extents that have so many references that nothing more is to be moved to them.
+    pub(crate) full: Vec<ExtentIdx>,
+}
+
 /// What is known of the files of references.
 type Files = FxHashMap<FileId, Option<File>>;
 
@@ -69,7 +78,7 @@ pub(crate) fn find(
     watch: &mut dyn Watch,
     stays: &mut Stays,
     report: &mut Report,
-) -> Result<Vec<Candidate>, Stopped> {
+) -> Result<Found, Stopped> {
     let mut worth_asking = Vec::new();
     for (known, extent_idx) in catalog.extents.iter().zip(0..) {
         let nr_duplicate = nr_duplicate(classes, known, extent_idx);
@@ -84,7 +93,7 @@ pub(crate) fn find(
         }
     }
     let mut files = Files::default();
-    let mut found = Vec::new();
+    let mut found = Found::default();
     let total = worth_asking.len() as u64;
     for (asked, done) in worth_asking.chunks(NR_ASKED).zip((0..).step_by(NR_ASKED)) {
         watch.at(Phase::Plan, done, Some(total))?;
@@ -97,7 +106,7 @@ pub(crate) fn find(
             let known = catalog.known(extent_idx);
             let sizes = load_files(&answer, &mut files, volume, report)?;
             match why_it_stays(catalog, known, &answer, &files, options.nr_references_max) {
-                None => found.push(Candidate {
+                None => found.candidates.push(Candidate {
                     extent_idx,
                     references: answer.references,
                     sizes,
@@ -105,6 +114,9 @@ pub(crate) fn find(
                     may_be_rewritten,
                 }),
                 Some(reason) => {
+                    if reason == StayReason::TooManyReferences {
+                        found.full.push(extent_idx);
+                    }
                     let nr_duplicate = nr_duplicate(classes, known, extent_idx);
                     stays.add(reason, u64::from(nr_duplicate) * catalog.block);
                 }

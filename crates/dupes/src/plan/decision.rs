@@ -1,5 +1,7 @@
 //! What is decided: which candidates go, and what is written anew for that.
 
+use rustc_hash::FxHashSet;
+
 use super::StayReason;
 use super::candidates::{self, Candidate, Stays};
 use crate::catalog::Catalog;
@@ -22,19 +24,25 @@ impl Decision {
         goes
     }
 
-    /// Counts the candidates that stay with something that is elsewhere, too.
-    pub(crate) fn note_needed(
+    /// Counts the candidates that stay with something that is elsewhere, too; those in `crowding`
+    /// because what they would be moved to has too many references.
+    pub(crate) fn note_stays(
         &self,
         catalog: &Catalog,
         classes: &Classes,
         found: &[Candidate],
+        crowding: &FxHashSet<usize>,
         stays: &mut Stays,
     ) {
-        for (candidate, _) in found.iter().zip(&self.goes).filter(|(_, goes)| !**goes) {
+        for (candidate, idx) in found.iter().zip(0..).filter(|(_, idx)| !self.goes[*idx]) {
             let known = catalog.known(candidate.extent_idx);
             let nr = candidates::nr_duplicate(classes, known, candidate.extent_idx);
+            let reason = match crowding.contains(&idx) {
+                true => StayReason::TooManyReferences,
+                false => StayReason::Needed,
+            };
             if 0 < nr {
-                stays.add(StayReason::Needed, u64::from(nr) * catalog.block);
+                stays.add(reason, u64::from(nr) * catalog.block);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use rustc_hash::FxHashMap;
 use volume::{DedupeTarget, FileId, NR_TARGETS_MAX, Reference};
 
+use super::bound::Loads;
 use super::rewriting::Layout;
 use super::sources::{Place, Sources};
 use super::{Batch, Candidate, Decision, Origin, Plan, Prediction, Removed, Rewriting, Step};
@@ -42,19 +43,24 @@ struct Moving<'a> {
 }
 
 /// Makes the plan of a decision.
+///
+/// # Errors
+/// The candidates that would give an extent more than `nr_references_max` references.
 pub(super) fn plan(
     catalog: &Catalog,
     classes: &Classes,
     found: &[Candidate],
     decision: &Decision,
     len_max: u64,
-) -> Plan {
-    let going = found.iter().zip(&decision.goes).filter(|(_, goes)| **goes);
-    let mut going: Vec<&Candidate> = going.map(|(candidate, _)| candidate).collect();
-    going.sort_by_key(|candidate| {
-        let extent = &catalog.known(candidate.extent_idx).extent;
+    nr_references_max: usize,
+) -> Result<Plan, Vec<usize>> {
+    let mut going: Vec<usize> = (0..found.len()).filter(|&idx| decision.goes[idx]).collect();
+    going.sort_by_key(|&idx| {
+        let extent = &catalog.known(found[idx].extent_idx).extent;
         (std::cmp::Reverse(extent.disk_bytes), extent.address)
     });
+    let candidate_idxs = going;
+    let going: Vec<&Candidate> = candidate_idxs.iter().map(|&idx| &found[idx]).collect();
     let goes = decision.by_extent(catalog, found);
     let sources = Sources::new(catalog, classes, &goes);
     let layout = Layout::new(catalog, classes, &going, &sources);
@@ -72,7 +78,25 @@ pub(super) fn plan(
         }
     }
     moving.join_neighbours(len_max);
-    moving.into_plan(&going)
+    moving.moves.sort_by_key(|one| (one.rank, one.target));
+    let mut loads = Loads::new(catalog, found, nr_references_max);
+    for one in &moving.moves {
+        match one.source {
+            Source::File(file) => loads.add_file(file, one.offset, one.len, one.rank),
+            Source::Temporary(idx) => {
+                let runs = &moving.layout.temporaries[idx as usize].runs;
+                loads.add_temporary(idx, runs, one.offset, one.rank);
+            }
+        }
+    }
+    let crowding = loads.into_crowding();
+    match crowding.is_empty() {
+        true => Ok(moving.into_plan(&going)),
+        false => Err(crowding
+            .into_iter()
+            .map(|rank| candidate_idxs[rank as usize])
+            .collect()),
+    }
 }
 
 impl Moving<'_> {
@@ -209,7 +233,6 @@ impl Moving<'_> {
 
     /// Gathers moves from one range into requests, and those from one temporary file.
     fn into_plan(mut self, going: &[&Candidate]) -> Plan {
-        self.moves.sort_by_key(|one| (one.rank, one.target));
         let (written_bytes, nr_extents_written) = self.layout.written(self.catalog.block);
         let mut plan = Plan {
             prediction: Prediction {
