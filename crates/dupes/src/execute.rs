@@ -13,7 +13,7 @@ use volume::{Extent, FileRange, Volume, VolumeError};
 
 use crate::plan::{Plan, Step};
 use crate::report::Stopped;
-use crate::watch::{Phase, Watch};
+use crate::watch::Watch;
 use share::Sharing;
 
 /// What was done.
@@ -99,19 +99,19 @@ fn steps(
     watch: &mut dyn Watch,
     done: &mut Done,
 ) -> Result<(), Stopped> {
-    let total = plan.prediction.moved_bytes;
-    let mut nr_bytes = 0;
+    let mut sharing = Sharing::new(volume, done, watch, plan.prediction.moved_bytes);
     let mut has_room = true;
+    let mut end_bytes = 0;
     for step in &plan.steps {
-        watch.at(Phase::Execute, nr_bytes, Some(total))?;
-        let mut sharing = Sharing { volume, done };
+        sharing.progress()?;
         match step {
             Step::Share { source, batch } => sharing.batch(*source, batch)?,
             // Where one rewrite found no room, another one would do harm at best.
             Step::Rewrite(_) if !has_room => {}
             Step::Rewrite(rewriting) => has_room = rewrite::rewrite(rewriting, &mut sharing)?,
         }
-        nr_bytes += step.moved_bytes();
+        end_bytes += step.moved_bytes();
+        sharing.pass(end_bytes);
     }
-    watch.at(Phase::Execute, nr_bytes, Some(total))
+    sharing.progress()
 }

@@ -142,8 +142,17 @@ pub fn run(
     let mut distrusted = FxHashSet::default();
     for _ in 0..options.nr_rounds_max.max(1) {
         let mut report = Report::default();
-        let found = find_with(volume, options, &distrusted, scratch, watch, &mut report)?;
-        let plan = found.plan(volume, options, watch, &mut report)?;
+        let planned = find_with(volume, options, &distrusted, scratch, watch, &mut report)
+            .and_then(|found| Ok((found.plan(volume, options, watch, &mut report)?, found)));
+        let (plan, found) = match planned {
+            Ok(planned) => planned,
+            Err(stopped) if summary.rounds.is_empty() => return Err(stopped),
+            // What the first round did is done, and has to be told.
+            Err(stopped) => {
+                summary.stopped = Some(stopped);
+                break;
+            }
+        };
         summary.report = report;
         let (done, stopped) = execute::execute(&plan, volume, watch);
         for range in done.differing() {

@@ -25,8 +25,9 @@ pub trait Watch {
     /// once for each page, batch or request.
     ///
     /// # Errors
-    /// [`Stopped::ByWatch`] ends the run where it is: whatever is done stays done, and every file
-    /// is whole at any time.
+    /// [`Stopped::ByWatch`] ends the run: at once, or after the step that is being carried out, for
+    /// what that has written would be in vain else. Whatever is done stays done, and every file is
+    /// whole at any time.
     fn at(&mut self, phase: Phase, done: u64, total: Option<u64>) -> Result<(), Stopped>;
 }
 

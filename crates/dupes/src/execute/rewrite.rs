@@ -23,7 +23,7 @@ pub(super) fn rewrite(rewriting: &Rewriting, sharing: &mut Sharing<'_>) -> Resul
         Err(error) => return give_up(first.from, error, sharing),
     };
     let result = match fill(rewriting, temporary, sharing) {
-        Ok(()) => share(rewriting, temporary, sharing).map(|()| true),
+        Ok(()) => share(rewriting, first.from, temporary, sharing),
         Err((range, error)) => give_up(range, error, sharing),
     };
     // Also after an error: what nobody shares with it is free then.
@@ -86,19 +86,22 @@ fn copy(run: &RewriteRun, temporary: FileId, sharing: &mut Sharing<'_>) -> Resul
     Ok(())
 }
 
-/// Notes what was written, and shares it.
+/// Notes what was written, and shares it; returns whether there was room.
 fn share(
     rewriting: &Rewriting,
+    first: FileRange,
     temporary: FileId,
     sharing: &mut Sharing<'_>,
-) -> Result<(), Stopped> {
+) -> Result<bool, Stopped> {
     let whole = FileRange {
         file: temporary,
         offset: 0,
         len: u64::MAX,
     };
     let mut file_extents = Vec::new();
-    sharing.volume.file_extents(whole, &mut file_extents)?;
+    if let Err(error) = sharing.volume.file_extents(whole, &mut file_extents) {
+        return give_up(first, error, sharing);
+    }
     let written = file_extents
         .iter()
         .filter_map(|file_extent| match file_extent.place {
@@ -109,5 +112,5 @@ fn share(
     for batch in &rewriting.batches {
         sharing.batch(temporary, batch)?;
     }
-    Ok(())
+    Ok(true)
 }

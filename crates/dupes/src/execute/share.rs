@@ -9,25 +9,76 @@ use volume::{
 use super::{Done, Why};
 use crate::plan::Batch;
 use crate::report::Stopped;
+use crate::watch::{Phase, Watch};
 
 /// How often a target is tried.
 const NR_TRIES: usize = 2;
 
-/// Who shares, and what came of it so far.
+/// Who shares, what came of it so far, and who watches.
 pub(super) struct Sharing<'a> {
     pub(super) volume: &'a mut dyn Volume,
     pub(super) done: &'a mut Done,
+    watch: &'a mut dyn Watch,
+    /// Bytes of the requests that are behind us.
+    nr_bytes: u64,
+    /// Bytes of all requests.
+    total: u64,
+    /// Why it has to end with this step.
+    stop: Option<Stopped>,
 }
 
 /// A stretch of storage: the extent if that is compressed, first byte, bytes.
 type Stretch = (Option<u64>, u64, u64);
 
-impl Sharing<'_> {
+impl<'a> Sharing<'a> {
+    pub(super) fn new(
+        volume: &'a mut dyn Volume,
+        done: &'a mut Done,
+        watch: &'a mut dyn Watch,
+        total: u64,
+    ) -> Sharing<'a> {
+        Sharing {
+            volume,
+            done,
+            watch,
+            nr_bytes: 0,
+            total,
+            stop: None,
+        }
+    }
+
+    /// Tells how far it is.
+    ///
+    /// # Errors
+    /// If the watch says stop, or has said so within the last step: what was written for that
+    /// would have been in vain.
+    pub(super) fn progress(&mut self) -> Result<(), Stopped> {
+        if let Some(stop) = self.stop.take() {
+            return Err(stop);
+        }
+        let (nr_bytes, total) = (self.nr_bytes, Some(self.total));
+        self.watch.at(Phase::Execute, nr_bytes, total)
+    }
+
+    /// Notes that requests of so many bytes in all are done, or left out.
+    pub(super) fn pass(&mut self, nr_bytes: u64) {
+        self.nr_bytes = nr_bytes;
+    }
+
     /// Lets the targets of a batch refer to the storage of `source`.
     ///
     /// # Errors
     /// If the volume fails as a whole.
     pub(super) fn batch(&mut self, source: FileId, batch: &Batch) -> Result<(), Stopped> {
+        self.share(source, batch)?;
+        self.nr_bytes += batch.len * batch.targets.len() as u64;
+        if self.stop.is_none() {
+            self.stop = self.progress().err();
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, source: FileId, batch: &Batch) -> Result<(), Stopped> {
         let range = |file, offset| FileRange {
             file,
             offset,

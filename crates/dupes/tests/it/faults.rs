@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use dupes::{InMemory, Options, Report, Rewrite, ScanMode, Summary, Unwatched};
+use dupes::{
+    InMemory, Options, Phase, Report, Rewrite, ScanMode, Stopped, Summary, Unwatched, Watch,
+};
 use model::ModelVolume;
 use proptest::prelude::*;
 use uapi::Errno;
@@ -28,9 +30,13 @@ fn trouble() -> impl Strategy<Value = Fault> {
         (0..12_u32, errno()).prop_map(|(at, errno)| Fault::Dedupe(at, errno)),
         (0..12_u32, 0..3_usize, errno())
             .prop_map(|(at, first, errno)| Fault::Targets(at, first, errno)),
+        (0..12_u32).prop_map(Fault::Short),
+        (0..12_u32).prop_map(Fault::Overstated),
+        (0..24_u32).prop_map(Fault::Look),
         (0..6_u32).prop_map(Fault::Write),
         (0..4_u32).prop_map(Fault::Flush),
         (0..16_u32).prop_map(Fault::Kill),
+        (0..90_u32).prop_map(Fault::KillAnywhere),
     ]
 }
 
@@ -59,6 +65,19 @@ fn options() -> impl Strategy<Value = Options> {
         nr_rounds_max: 1,
         ..Options::default()
     })
+}
+
+/// A watch that says stop after so many looks; not while what was done is looked at.
+struct StopAfter(u32);
+
+impl Watch for StopAfter {
+    fn at(&mut self, phase: Phase, _: u64, _: Option<u64>) -> Result<(), Stopped> {
+        if phase == Phase::Verify {
+            return Ok(());
+        }
+        self.0 = self.0.checked_sub(1).ok_or(Stopped::ByWatch)?;
+        Ok(())
+    }
 }
 
 /// Returns the extents by address, with their bytes.
@@ -137,6 +156,9 @@ proptest! {
             Err(_) => true,
         };
         if let Ok(summary) = &result && !is_killed {
+            prop_assert!(faulty.temporaries.is_empty(), "temporary files stay");
+            let nr_planned = summary.rounds[0].prediction.nr_requests;
+            prop_assert!(u64::from(faulty.nr_dedupes) <= 2 * nr_planned, "requests loop");
             // What cannot be read makes another plan.
             if !is_read_wrong {
                 check_done(summary, &before, &faulty, &planned(&undisturbed, &options));
@@ -158,6 +180,35 @@ proptest! {
             Rewrite::Max => true,
         };
         if has_one_end && options.scan == ScanMode::Read {
+            let expected = run(&mut undisturbed, &options).used_after;
+            prop_assert_eq!(finished.used_after, expected);
+        }
+    }
+
+    #[test]
+    fn a_stop_on_request_leaves_what_is_reported_and_another_run_finishes(
+        ops in tree(),
+        nr_left in 0..40_u32,
+        options in options(),
+    ) {
+        let mut undisturbed = build(&ops);
+        let contents_before = contents(&mut undisturbed);
+        let before = extents(&undisturbed);
+        let removed = planned(&undisturbed, &options);
+        let mut stopped = Faulty::new(undisturbed.clone(), Vec::new());
+        let mut watch = StopAfter(nr_left);
+        if let Ok(summary) = dupes::run(&mut stopped, &options, &mut InMemory, &mut watch) {
+            check_done(&summary, &before, &stopped, &removed);
+            prop_assert!(matches!(summary.stopped, None | Some(Stopped::ByWatch)));
+            let done: i64 = summary.rounds.iter().map(|round| round.done.net_bytes()).sum();
+            let freed = summary.used_before.cast_signed() - summary.used_after.cast_signed();
+            prop_assert_eq!(freed, done);
+        }
+        prop_assert!(stopped.temporaries.is_empty(), "temporary files stay");
+        let mut survivor = stopped.into_survivor();
+        prop_assert_eq!(contents(&mut survivor), contents_before);
+        let finished = run(&mut survivor, &options);
+        if options.rewrite == Rewrite::Max && options.scan == ScanMode::Read {
             let expected = run(&mut undisturbed, &options).used_after;
             prop_assert_eq!(finished.used_after, expected);
         }

@@ -21,11 +21,17 @@ pub(crate) enum Fault {
     Dedupe(u32, Errno),
     /// The targets of a dedupe from one on answer this, and nothing is done for them.
     Targets(u32, usize, Errno),
+    /// A dedupe does the first block of its range and says so.
+    Short(u32),
+    /// A dedupe does nothing and says that all of it was done.
+    Overstated(u32),
+    /// The file extents of a file cannot be read.
+    Look(u32),
     /// There is no room for a write into a temporary file.
     Write(u32),
     /// There is no room when a temporary file is written back.
     Flush(u32),
-    /// Before a dedupe or a write, somebody overwrites a block of a file.
+    /// Before a dedupe or a write, somebody does something to a file ([`tree::disturb`]).
     Writer {
         before: u32,
         file: usize,
@@ -34,19 +40,25 @@ pub(crate) enum Fault {
     },
     /// Whoever runs the tool kills it before a dedupe or a write.
     Kill(u32),
+    /// The same, with any call, be it of the scan.
+    KillAnywhere(u32),
 }
 
 /// A volume with faults.
 pub(crate) struct Faulty {
     pub(crate) inner: ModelVolume,
     faults: Vec<Fault>,
+    nr_calls: u32,
+    is_dead: bool,
+    nr_looks: u32,
     nr_reads: u32,
-    nr_dedupes: u32,
+    /// Calls of the kernel so far.
+    pub(crate) nr_dedupes: u32,
     nr_writes: u32,
     nr_flushes: u32,
     nr_changes: u32,
     /// The temporary files that there are.
-    temporaries: Vec<FileId>,
+    pub(crate) temporaries: Vec<FileId>,
     /// Extents that somebody else wrote, by address.
     pub(crate) of_writer: BTreeSet<u64>,
 }
@@ -56,6 +68,9 @@ impl Faulty {
         Faulty {
             inner,
             faults,
+            nr_calls: 0,
+            is_dead: false,
+            nr_looks: 0,
             nr_reads: 0,
             nr_dedupes: 0,
             nr_writes: 0,
@@ -97,9 +112,7 @@ impl Faulty {
         self.nr_changes += 1;
         for fault in self.faults.clone() {
             match fault {
-                Fault::Kill(before) if before == now => {
-                    return Err(VolumeError::Fatal("killed".to_owned()));
-                }
+                Fault::Kill(before) if before == now => self.is_dead = true,
                 Fault::Writer {
                     before,
                     file,
@@ -108,14 +121,29 @@ impl Faulty {
                 } if before == now => {
                     let old = self.addresses();
                     let fs = self.inner.machine_mut().fs_mut();
-                    tree::overwrite(fs, file, at, seed);
+                    tree::disturb(fs, file, at, seed);
                     let new = self.addresses();
                     self.of_writer.extend(new.difference(&old));
                 }
                 _ => {}
             }
         }
-        Ok(())
+        self.if_alive()
+    }
+
+    /// Counts a call; after a kill every one fails.
+    fn call(&mut self) -> Result<(), VolumeError> {
+        let now = count(&mut self.nr_calls);
+        let is_now = |fault: &Fault| matches!(fault, Fault::KillAnywhere(at) if *at == now);
+        self.is_dead |= self.faults.iter().any(is_now);
+        self.if_alive()
+    }
+
+    fn if_alive(&self) -> Result<(), VolumeError> {
+        match self.is_dead {
+            true => Err(VolumeError::Fatal("killed".to_owned())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -149,10 +177,12 @@ impl Volume for Faulty {
         newer_than: u64,
         page: &mut Page,
     ) -> Result<Option<Position>, VolumeError> {
+        self.call()?;
         self.inner.next_page(from, newer_than, page)
     }
 
     fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
+        self.call()?;
         self.inner.file(file)
     }
 
@@ -161,10 +191,24 @@ impl Volume for Faulty {
         range: FileRange,
         found: &mut Vec<FileExtent>,
     ) -> Result<(), VolumeError> {
+        self.call()?;
+        let now = count(&mut self.nr_looks);
+        if self
+            .faults
+            .iter()
+            .any(|fault| matches!(fault, Fault::Look(at) if *at == now))
+        {
+            return Err(VolumeError::File {
+                file: range.file,
+                action: "look at",
+                errno: Errno::EIO,
+            });
+        }
         self.inner.file_extents(range, found)
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        self.call()?;
         self.inner.references(extents)
     }
 
@@ -174,10 +218,12 @@ impl Volume for Faulty {
         len: u64,
         found: &mut Vec<Option<u64>>,
     ) -> Result<(), VolumeError> {
+        self.call()?;
         self.inner.checksums(address, len, found)
     }
 
     fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
+        self.call()?;
         let now = count(&mut self.nr_reads);
         if self
             .faults
@@ -202,6 +248,7 @@ impl Volume for Faulty {
         source: FileRange,
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        self.call()?;
         self.before_change()?;
         let now = count(&mut self.nr_dedupes);
         for fault in self.faults.clone() {
@@ -222,6 +269,14 @@ impl Volume for Faulty {
                     statuses.extend(left.iter().map(|_| DedupeStatus::Refused(errno)));
                     return Ok(statuses);
                 }
+                Fault::Short(at) if at == now && BLOCK < source.len => {
+                    let len = BLOCK;
+                    return self.inner.dedupe(FileRange { len, ..source }, targets);
+                }
+                Fault::Overstated(at) if at == now => {
+                    let bytes = source.len;
+                    return Ok(vec![DedupeStatus::Same { bytes }; targets.len()]);
+                }
                 _ => {}
             }
         }
@@ -229,12 +284,14 @@ impl Volume for Faulty {
     }
 
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
+        self.call()?;
         let file = self.inner.create(like)?;
         self.temporaries.push(file);
         Ok(file)
     }
 
     fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
+        self.call()?;
         self.before_change()?;
         let now = count(&mut self.nr_writes);
         if self
@@ -248,6 +305,7 @@ impl Volume for Faulty {
     }
 
     fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
+        self.call()?;
         let now = count(&mut self.nr_flushes);
         if self
             .faults
@@ -260,15 +318,18 @@ impl Volume for Faulty {
     }
 
     fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
+        self.call()?;
         self.temporaries.retain(|temporary| *temporary != file);
         self.inner.remove(file)
     }
 
     fn sync(&mut self) -> Result<(), VolumeError> {
+        self.call()?;
         self.inner.sync()
     }
 
     fn used_bytes(&mut self) -> Result<u64, VolumeError> {
+        self.call()?;
         self.inner.used_bytes()
     }
 

@@ -13,7 +13,7 @@ const NR_BLOCKS: u64 = 14;
 /// How many files there are.
 pub(crate) const NR_FILES: usize = 5;
 /// The files of a tree; those of the subvolume come last.
-const FILES: [&str; NR_FILES] = ["a", "b", "nocow", "sub/c", "sub/d"];
+pub(crate) const FILES: [&str; NR_FILES] = ["a", "b", "nocow", "sub/c", "sub/d"];
 
 /// One operation. Every one is total: what cannot be done is left out.
 #[derive(Clone, Debug)]
@@ -214,17 +214,24 @@ pub(crate) fn block(seed: u8) -> Content {
     }
 }
 
-/// Does what somebody does beside us: overwrites a block of a file and has it written back, or
-/// cuts the file there.
-pub(crate) fn overwrite(fs: &mut FsState, file: usize, at: u64, seed: u8) {
+/// Does what somebody does beside us: overwrites a block of a file and has it written back, cuts
+/// the file there, unlinks it or makes it immutable.
+pub(crate) fn disturb(fs: &mut FsState, file: usize, at: u64, seed: u8) {
     let Ok(id) = fs.lookup(FILES[file]) else {
         return;
     };
     if fs.inode(id).is_immutable() {
         return;
     }
-    let _ = match seed % 4 {
-        0 => fs.truncate(id, at * BLOCK + 100),
+    let _ = match seed % 8 {
+        0 => {
+            if let Ok(id) = fs.unlink(FILES[file]) {
+                fs.put(id);
+            }
+            return;
+        }
+        1 | 2 => fs.truncate(id, at * BLOCK + 100),
+        3 => fs.set_attribute(id, AttributeKind::Immutable, true),
         _ => fs.write(id, at * BLOCK, &block(seed)).map(drop),
     };
     fs.flush(id);
