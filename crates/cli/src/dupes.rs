@@ -15,7 +15,7 @@ use miette::{Report, miette};
 
 use crate::arguments::{DupesArguments, IoClass, RewriteWord, ScanWord};
 use crate::exit::Exit;
-use crate::witness;
+use crate::{signals, witness};
 use progress::Progress;
 use report::Told;
 use scratch::TemporaryFiles;
@@ -70,12 +70,20 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         false => plan(&mut *volume, &options, &mut scratch, &mut watch),
     };
     watch.finish();
-    let mut told = told.map_err(|stopped| miette!("{stopped}"))?;
+    let mut told = match told {
+        Ok(told) => told,
+        Err(Stopped::ByWatch) => {
+            eprintln!("xsame: {}, before anything was changed", Stopped::ByWatch);
+            return Ok(signals::asked().map_or(Exit::Found, Exit::Asked));
+        }
+        Err(stopped) => return Err(miette!("{stopped}")),
+    };
     told.skip(skipped_that_matter(skipped, arguments, &paths));
     told.print(&mut *volume, arguments);
-    Ok(match told.is_whole() {
-        true => Exit::Fine,
-        false => Exit::Found,
+    Ok(match (signals::asked(), told.is_whole()) {
+        (_, true) => Exit::Fine,
+        (Some(signal), false) => Exit::Asked(signal),
+        (None, false) => Exit::Found,
     })
 }
 

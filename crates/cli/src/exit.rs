@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Unusable,
     /// 256 less the errno: how a program ends that returns a negated errno from `main`.
     Negated(Errno),
+    /// 128 and the number of a signal that asked for an end: what was done until then is told.
+    Asked(i32),
 }
 
 impl Exit {
@@ -27,6 +29,7 @@ impl Exit {
             Exit::Unusable => ExitCode::from(2),
             // The low byte is all that a parent sees.
             Exit::Negated(errno) => ExitCode::from((errno.raw() as u8).wrapping_neg()),
+            Exit::Asked(signal) => ExitCode::from(128_u8.wrapping_add(signal as u8)),
         }
     }
 }

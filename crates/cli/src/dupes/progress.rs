@@ -6,6 +6,7 @@ use dupes::{Phase, Stopped, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::DupesArguments;
+use crate::signals;
 
 /// How often the numbers are drawn anew.
 const EVERY: Duration = Duration::from_millis(100);
@@ -80,10 +81,16 @@ impl Progress {
 impl Watch for Progress {
     fn at(&mut self, phase: Phase, done: u64, total: Option<u64>) -> Result<(), Stopped> {
         self.draw(phase, done, total);
+        if phase == Phase::Execute {
+            // Until here nothing is changed that would have to be told.
+            signals::stop_gently();
+        }
         let is_late = self.time.is_some_and(|time| time <= self.start.elapsed());
         let is_enough = phase == Phase::Execute && self.limit.is_some_and(|limit| limit <= done);
+        let is_asked = signals::asked().is_some();
         // What was moved is looked at in any case.
-        match phase != Phase::Verify && (is_late || is_enough) && Some(done) != total {
+        let has_to_stop = is_late || is_enough || is_asked;
+        match phase != Phase::Verify && has_to_stop && Some(done) != total {
             true => Err(Stopped::ByWatch),
             false => Ok(()),
         }
