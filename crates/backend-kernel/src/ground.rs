@@ -1,5 +1,5 @@
-//! A btrfs for whoever makes raw calls: [`on_loopback`], [`in_directory`]. Beside [`crate::same`],
-//! what measuring the call itself needs.
+//! A btrfs for whoever makes raw calls: [`on_loopback`], [`on_checked_loopback`], [`in_directory`].
+//! Beside [`crate::same`], what measuring the call itself needs.
 //!
 //! No time limit here, and no session: if the kernel hangs, so does the caller.
 
@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::thread;
 
-use scenario::{BackendError, Geometry};
+use scenario::{BackendError, Geometry, Verified};
 use uapi::fiemap::FiemapHeader;
 use zerocopy::IntoBytes;
 
@@ -32,6 +32,25 @@ pub fn on_loopback<T: Send>(work: impl FnOnce(&Path) -> T + Send) -> Result<T, B
     in_thread(move || {
         let loopback = Loopback::new(&Geometry::default(), None, false)?;
         Ok(work(&loopback.place().first))
+    })
+}
+
+/// Does the same as [`on_loopback`]; then unmounts the filesystem, checks it and scrubs it. Returns
+/// what was found wrong, too. Nothing may be open on the filesystem when `work` is done.
+///
+/// # Errors
+///
+/// As [`on_loopback`], and [`BackendError::System`] if it cannot be checked.
+pub fn on_checked_loopback<T: Send>(
+    work: impl FnOnce(&Path) -> T + Send,
+) -> Result<(T, Verified), BackendError> {
+    if !process::is_root() {
+        return on_loopback(work).map(|done| (done, Verified::default()));
+    }
+    in_thread(move || {
+        let mut loopback = Loopback::new(&Geometry::default(), None, false)?;
+        let done = work(&loopback.place().first);
+        Ok((done, loopback.verify()?))
     })
 }
 

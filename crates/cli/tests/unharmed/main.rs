@@ -1,0 +1,58 @@
+//! `xsame dupes` and `xsame same` on real filesystems where things go wrong: killed and asked to
+//! end at any moment, with others writing beside them, among files of all kinds, as any user, on
+//! any filesystem. No byte of any file may change, and what is reported must be so.
+//!
+//! Needs root, a loop device and mkfs.btrfs; without them every test is reported as ignored with
+//! the reason, and so is one that needs a program that is not there.
+//!
+//! `XSAME_KILLS` says how often a run is killed, `XSAME_STOPS` how often it is asked to end,
+//! `XSAME_WRITERS_MS` how long others write beside it; the defaults keep `cargo test` short.
+
+mod asked;
+mod beside;
+mod elsewhere;
+mod extent_same;
+mod killed;
+mod kinds;
+mod running;
+mod tree;
+mod users;
+
+use backend_kernel::ground;
+use libtest_mimic::{Arguments, Trial};
+
+/// A test: its name, a sentence; what it does; the programs that it needs beside `btrfs`.
+pub(crate) type Test = (&'static str, fn(), &'static [&'static str]);
+
+fn main() {
+    let arguments = Arguments::from_args();
+    // Asked once: what is missing for one is missing for all.
+    let reason = ground::on_loopback(|_| ())
+        .err()
+        .map(|error| error.to_string().replace('\n', ";"));
+    let tests = [
+        killed::TESTS,
+        asked::TESTS,
+        beside::TESTS,
+        kinds::TESTS,
+        users::TESTS,
+        elsewhere::TESTS,
+        extent_same::TESTS,
+    ]
+    .concat();
+    let trials = tests.into_iter().map(|(name, test, programs)| {
+        let missing = programs.iter().find(|program| !running::is_there(program));
+        let missing = missing.map(|program| format!("no program {program} in the path"));
+        match reason.clone().or(missing) {
+            None => Trial::test(name, move || {
+                test();
+                Ok(())
+            }),
+            Some(reason) => {
+                let name = format!("{name} (ignored: {reason})");
+                Trial::test(name, || Ok(())).with_ignored_flag(true)
+            }
+        }
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
