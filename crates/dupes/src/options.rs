@@ -29,8 +29,8 @@ pub struct Options {
     pub scan: ScanMode,
     /// Whether leftovers are written anew.
     pub rewrite: Rewrite,
-    /// Extents with more references than this stay, and a plan lets none get more: kernels take long
-    /// to resolve them. What is there more often is stored again for each so many references.
+    /// Extents with more references than this stay, and a plan lets none get more: kernels take
+    /// long to resolve them. What is there more often is stored again for each so many references.
     pub nr_references_max: usize,
     /// Bytes of memory for sorting; beyond that the records are spilled.
     pub sort_bytes_max: usize,

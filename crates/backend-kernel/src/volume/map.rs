@@ -125,7 +125,7 @@ impl MapVolume {
         let flags = ioctl::inode_flags(&fd).unwrap_or(0);
         let access = rustix::fs::fcntl_getfl(&fd).map_or(OFlags::RDONLY, |it| it & OFlags::RWMODE);
         let user = geteuid();
-        // Who owns a file may have it shared without writing to it, but not where nothing is written.
+        // Who owns a file need not write to it to have it shared, but it has to lie where one may.
         let is_owner = user.as_raw() == stat.st_uid;
         let may_share =
             access == OFlags::RDWR || user.is_root() || is_owner && !self.is_on_read_only(id);

@@ -6,7 +6,8 @@
 //! the reason, and so is one that needs a program that is not there.
 //!
 //! `XSAME_KILLS` says how often a run is killed, `XSAME_STOPS` how often it is asked to end,
-//! `XSAME_WRITERS_MS` how long others write beside it; the defaults keep `cargo test` short.
+//! `XSAME_WRITERS_MS` how long others write beside it, `XSAME_REPLAYS` how many trees of the model
+//! are tried, `XSAME_SEED` which; the defaults keep `cargo test` short.
 
 mod asked;
 mod beside;
@@ -14,6 +15,10 @@ mod elsewhere;
 mod extent_same;
 mod killed;
 mod kinds;
+#[path = "../../../dupes/tests/it/tree.rs"]
+#[expect(dead_code, reason = "nobody disturbs the runs on these trees")]
+mod model_tree;
+mod replay;
 mod running;
 mod tree;
 mod users;
@@ -38,6 +43,7 @@ fn main() {
         users::TESTS,
         elsewhere::TESTS,
         extent_same::TESTS,
+        replay::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test, programs)| {

@@ -1,9 +1,9 @@
 //! How many references an extent may get: kernels take long to resolve very many, at every write
 //! that touches them and every snapshot that goes.
 //!
-//! [`split`] makes more classes of one whose blocks are referred to too often, so that each part of
-//! it is stored for itself; [`Loads`] counts what a plan comes to, for extents of many blocks can be
-//! crowded by all of them together. What is there not quite so often is as if this were not here.
+//! [`split`] makes more classes of one whose blocks are referred to too often, so that each part
+//! is stored for itself; [`Loads`] counts what a plan comes to, for extents of many blocks can be
+//! crowded by all of them together. What is there less often is as if this were not here.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use volume::FileId;

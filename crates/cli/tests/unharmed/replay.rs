@@ -1,5 +1,6 @@
-//! One tree on two volumes: [`trees`] draws them, carries their operations out on files, and holds
-//! what a run does there against what it does in the model.
+//! The trees of the model's properties again on a btrfs of the running kernel: [`trees`] draws
+//! them, carries their operations out on files, and holds what a run does there against what it
+//! does in the model.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,17 +19,19 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rustix::fs::{FallocateFlags, IFlags, copy_file_range, fallocate, ioctl_setflags};
 use volume::Volume;
 
-use crate::tree::{FILES, TreeOp, block, build, tree};
+use crate::Test;
+use crate::model_tree::{FILES, TreeOp, block, build, tree};
+use crate::running::setting;
+
+pub(crate) const TESTS: &[Test] = &[(
+    "on_the_running_kernel_as_much_is_freed_as_in_the_model",
+    trees,
+    &[],
+)];
 
 /// Draws trees and compares what runs do to them.
-pub(crate) fn trees() {
-    let number = |name: &str, default: u64| {
-        let asked = std::env::var(name).ok();
-        asked
-            .and_then(|asked| asked.parse().ok())
-            .unwrap_or(default)
-    };
-    let (nr_trees, seed) = (number("XSAME_REPLAYS", 3), number("XSAME_SEED", 1));
+fn trees() {
+    let (nr_trees, seed) = (setting("XSAME_REPLAYS", 3), setting("XSAME_SEED", 1));
     println!("seed {seed}");
     let mut seed_bytes = [0; 32];
     seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
