@@ -211,14 +211,16 @@ pub(crate) fn sync_filesystem(fd: impl AsFd) -> Result<(), Errno> {
     unsafe { call(fd, request::BTRFS_IOC_SYNC, std::ptr::null_mut()) }.map(drop)
 }
 
-/// Commits the filesystem that `fd` is on; dirty data stays dirty.
-pub(crate) fn commit_filesystem(fd: impl AsFd) -> Result<(), Errno> {
+/// Commits the filesystem that `fd` is on; dirty data stays dirty. Returns the transaction: the one
+/// that was running, or else the last one.
+pub(crate) fn commit_filesystem(fd: impl AsFd) -> Result<u64, Errno> {
     let fd = fd.as_fd().as_raw_fd();
     let mut transid: u64 = 0;
     // SAFETY: the kernel writes one `u64`.
     unsafe { call(fd, request::BTRFS_IOC_START_SYNC, (&raw mut transid).cast()) }?;
     // SAFETY: the kernel reads one `u64`.
-    unsafe { call(fd, request::BTRFS_IOC_WAIT_SYNC, (&raw mut transid).cast()) }.map(drop)
+    unsafe { call(fd, request::BTRFS_IOC_WAIT_SYNC, (&raw mut transid).cast()) }?;
+    Ok(transid)
 }
 
 /// Creates a subvolume `name` in the directory `parent`.

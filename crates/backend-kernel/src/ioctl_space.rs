@@ -1,4 +1,4 @@
-//! The ioctl that tells how much of a filesystem is used for what.
+//! The ioctls that tell how much of a filesystem is used for what, and which one it is.
 #![expect(unsafe_code, reason = "one of the files that talk to the kernel raw")]
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -29,6 +29,19 @@ struct Space {
     flags: u64,
     total_bytes: u64,
     used_bytes: u64,
+}
+
+/// Returns the filesystem's UUID, if the kernel (6.9 or later) and the filesystem tell.
+pub(crate) fn filesystem_uuid(fd: impl AsFd) -> Option<[u8; 16]> {
+    // `struct fsuuid2`: a length, and room for so many bytes.
+    let mut arguments = [0_u8; 17];
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes 17 bytes.
+    let told = unsafe { call(fd, request::FS_IOC_GETFSUUID, (&raw mut arguments).cast()) };
+    let [16, uuid @ ..] = arguments else {
+        return None;
+    };
+    told.ok().map(|_| uuid)
 }
 
 /// Returns how many bytes of metadata the filesystem of `fd` uses, each counted

@@ -79,6 +79,8 @@ pub(crate) struct FsInfo {
     pub(crate) sector_bytes: u32,
     /// Bytes of a checksum of one.
     pub(crate) csum_bytes: usize,
+    /// `csum_type`: the kind of checksum, where the kernel tells.
+    pub(crate) csum_kind: u16,
 }
 
 /// What a scrub counted, `struct btrfs_scrub_progress`.
@@ -260,6 +262,7 @@ pub(crate) fn fs_info(fd: impl AsFd) -> Result<FsInfo, Errno> {
         node_bytes: arguments.nodesize,
         sector_bytes: arguments.sectorsize,
         csum_bytes: csum_bytes.into(),
+        csum_kind: arguments.csum_type,
     })
 }
 

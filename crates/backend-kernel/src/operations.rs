@@ -237,7 +237,7 @@ impl Session {
             Op::Flush { .. } => map::flush(fd),
             Op::Fsync { .. } => refused(rustix::fs::fsync(fd))
                 .and_then(|()| map::flush(fd))
-                .and_then(|()| ioctl::commit_filesystem(fd)),
+                .and_then(|()| ioctl::commit_filesystem(fd).map(drop)),
             Op::Chattr {
                 attribute, is_set, ..
             } => set_attribute(fd, attribute_flag(*attribute), *is_set),
@@ -307,5 +307,6 @@ pub(crate) fn sync(fd: impl std::os::fd::AsFd) -> Result<(), BackendError> {
 /// Ends the transaction of a new subvolume: until its end, an fsync would commit everything.
 pub(crate) fn commit(parent: impl std::os::fd::AsFd) -> Result<(), BackendError> {
     ioctl::commit_filesystem(parent)
+        .map(drop)
         .map_err(|errno| crate::system_errno("commit the filesystem", errno))
 }

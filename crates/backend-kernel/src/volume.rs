@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use scenario::BackendError;
 use uapi::Errno;
-use volume::{Volume, VolumeError};
+use volume::{History, Stamps, Volume, VolumeError};
 
 use crate::process;
 
@@ -56,10 +56,29 @@ pub struct Options<'a> {
     pub nr_io_threads: usize,
 }
 
+/// A volume, by the way in which it is seen.
+pub enum Sight {
+    /// Through the trees of a btrfs.
+    Trees(Box<dyn History>),
+    /// Through the maps of files.
+    Maps(Box<dyn Stamps>),
+}
+
+impl Sight {
+    /// Returns it, however it is seen.
+    #[must_use]
+    pub fn into_volume(self) -> Box<dyn Volume> {
+        match self {
+            Sight::Trees(volume) => volume,
+            Sight::Maps(volume) => volume,
+        }
+    }
+}
+
 /// An opened volume.
 pub struct Opened {
     /// It.
-    pub volume: Box<dyn Volume>,
+    pub volume: Sight,
     /// Whether its checksums are handed out.
     pub has_checksums: bool,
     /// What was named or found and cannot be in scope.

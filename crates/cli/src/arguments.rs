@@ -204,6 +204,10 @@ pub(crate) struct DupesArguments {
     /// How many files are read at a time [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) io_threads: Option<u32>,
+    /// Remember in this file what was found out, and ask and read the next time only what has
+    /// changed since; it is made if it is not there. It is about one filesystem.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hashfile: Option<PathBuf>,
     /// Stop after this long, with the largest gains done first: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,

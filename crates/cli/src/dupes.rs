@@ -44,10 +44,11 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         },
     });
     let Opened {
-        mut volume,
+        volume,
         has_checksums,
         skipped,
     } = opened.map_err(witness::report)?;
+    let mut volume = remembering(volume, arguments.hashfile.as_deref())?;
     let options = Options {
         scan: match has_checksums {
             true => ScanMode::Checksums,
@@ -85,6 +86,21 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         (Some(signal), false) => Exit::Asked(signal),
         (None, false) => Exit::Found,
     })
+}
+
+/// Puts the hashfile before the volume, if one was named.
+fn remembering(
+    volume: volume::Sight,
+    hashfile: Option<&Path>,
+) -> Result<Box<dyn ::volume::Volume>, Report> {
+    let Some(path) = hashfile else {
+        return Ok(volume.into_volume());
+    };
+    let opened = match volume {
+        volume::Sight::Trees(volume) => hashfile::open_trees(volume, path),
+        volume::Sight::Maps(volume) => hashfile::open_files(volume, path),
+    };
+    opened.map_err(|error| miette!("{error}"))
 }
 
 /// Finds and plans; changes nothing.

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::catalog::{BlockId, Catalog, ExtentIdx, Known, Part};
 use crate::options::ScanMode;
+use crate::recall;
 use crate::report::{Report, Stopped};
 use crate::sort::{Record, Sorter};
 use crate::watch::{Phase, Watch};
@@ -68,7 +69,8 @@ pub(crate) fn hash(
         }
         let mut checksums = Vec::new();
         if has_checksums {
-            volume.checksums(begin, end - begin, &mut checksums)?;
+            let extents = &catalog.extents[first..next];
+            recall::checksums(extents, (begin, end), volume, &mut checksums)?;
         }
         for extent_idx in first..next {
             let known = &catalog.extents[extent_idx];
@@ -89,6 +91,17 @@ pub(crate) fn hash(
             .map_or(catalog.nr_blocks(), |known| known.first.0);
         watch.at(Phase::Hash, done, Some(catalog.nr_blocks()))?;
     }
+    let to_read = recall::hashes(
+        catalog,
+        to_read,
+        volume,
+        |extent_idx, part, within, value| {
+            let known = catalog.known(extent_idx);
+            let key = key(KeyKind::Read, known, value, within, catalog.tail_of(part));
+            let block = BlockId(known.first.0 + u64::from(within));
+            sorter.push(Record { key, block })
+        },
+    )?;
     read(catalog, &to_read, volume, sorter, watch, report)
 }
 
@@ -208,7 +221,7 @@ fn read(
         let ranges: Vec<FileRange> = batch.iter().map(|(_, part)| range(catalog, part)).collect();
         let mut hashed = Vec::with_capacity(ranges.len());
         volume.hash_blocks(&ranges, xxh3_64, &mut hashed)?;
-        for ((extent_idx, part), result) in batch.iter().zip(hashed) {
+        for (((extent_idx, part), range), result) in batch.iter().zip(&ranges).zip(hashed) {
             let values = match result {
                 Ok(values) => values,
                 Err(error) => {
@@ -217,6 +230,7 @@ fn read(
                 }
             };
             let known = catalog.known(*extent_idx);
+            recall::learn_hashes(known, part.first, *range, &values, volume)?;
             let tail = catalog.tail_of(part);
             for (value, within) in values.into_iter().zip(part.first..part.end()) {
                 let block = BlockId(known.first.0 + u64::from(within));
@@ -289,20 +303,25 @@ pub(crate) fn strong(
         blocks.len(),
         "every block with a key is shown"
     );
-    let mut found = Vec::with_capacity(ranges.len());
-    for batch in ranges.chunks((READ_BATCH_BYTES / catalog.block) as usize) {
+    let mut found = recall::single(catalog, blocks, &ranges, volume)?;
+    let is_open = |idx: &usize| found[*idx].is_none();
+    let open: Vec<usize> = (0..ranges.len()).filter(is_open).collect();
+    for batch in open.chunks((READ_BATCH_BYTES / catalog.block) as usize) {
+        let ranges: Vec<FileRange> = batch.iter().map(|idx| ranges[*idx]).collect();
         let mut hashed = Vec::with_capacity(batch.len());
-        volume.hash_blocks(batch, xxh3_64, &mut hashed)?;
-        for result in hashed {
-            found.push(match result {
-                Ok(values) => values.first().copied(),
-                Err(error) => {
-                    report.errors.push(error);
-                    None
+        volume.hash_blocks(&ranges, xxh3_64, &mut hashed)?;
+        for ((&idx, range), result) in batch.iter().zip(&ranges).zip(hashed) {
+            match result {
+                Ok(values) => {
+                    found[idx] = values.first().copied();
+                    let (extent_idx, within) = catalog.locate(blocks[idx]);
+                    let known = catalog.known(extent_idx);
+                    recall::learn_hashes(known, within, *range, &values, volume)?;
                 }
-            });
+                Err(error) => report.errors.push(error),
+            }
         }
-        report.read_bytes += batch.iter().map(|range| range.len).sum::<u64>();
+        report.read_bytes += ranges.iter().map(|range| range.len).sum::<u64>();
     }
     Ok(found)
 }

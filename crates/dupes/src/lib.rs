@@ -22,6 +22,7 @@ mod execute;
 mod hash;
 mod options;
 mod plan;
+mod recall;
 mod report;
 mod scan;
 mod sort;

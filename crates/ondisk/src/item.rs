@@ -155,6 +155,9 @@ pub struct RootItem {
     pub refs: u32,
     /// The top block of the tree.
     pub top: BlockPointer,
+    /// `uuid`: tells the subvolume from one that had its number before; zeros where old kernels
+    /// wrote the item.
+    pub uuid: [u8; 16],
 }
 
 /// `struct btrfs_extent_item`.
@@ -167,6 +170,9 @@ pub struct ExtentItem {
     /// Whether it holds data, not a tree block.
     pub is_data: bool,
 }
+
+/// Where `uuid` is in a root item, behind `generation_v2`.
+const ROOT_UUID_AT: usize = 160 + 7 * 8 + 4 + 17 + 2 + 8;
 
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -393,6 +399,10 @@ impl RootItem {
                 bytenr: raw.bytenr.get(),
                 generation: raw.generation.get(),
             },
+            uuid: bytes
+                .get(ROOT_UUID_AT..ROOT_UUID_AT + 16)
+                .and_then(|uuid| uuid.try_into().ok())
+                .unwrap_or_default(),
         })
     }
 }
@@ -439,6 +449,7 @@ mod tests {
         assert_eq!(size_of::<RawRootRef>(), 18);
         // `refs` is behind 160 bytes of an inode item and seven words.
         assert_eq!(size_of::<RawRoot>(), 160 + 7 * 8 + 4);
+        assert_eq!(ROOT_UUID_AT, 247);
     }
 
     #[test]

@@ -50,6 +50,8 @@ impl Key {
     pub const INODE_ITEM: u8 = 1;
     /// `BTRFS_INODE_REF_KEY`: (inode number, 12, inode number of the directory).
     pub const INODE_REF: u8 = 12;
+    /// `BTRFS_DIR_INDEX_KEY`: (inode number of the directory, 96, sequence number).
+    pub const DIR_INDEX: u8 = 96;
     /// `BTRFS_EXTENT_DATA_KEY`: (inode number, 108, file offset in bytes).
     pub const EXTENT_DATA: u8 = 108;
     /// `BTRFS_EXTENT_CSUM_KEY`: ([`Key::CSUM_OBJECT`], 128, address of the first block).

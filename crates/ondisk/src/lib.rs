@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checksum;
+pub mod dir_item;
 pub mod flags;
 pub mod item;
 pub mod key;
@@ -17,6 +18,7 @@ pub mod search;
 pub mod volume_item;
 
 pub use checksum::ChecksumKind;
+pub use dir_item::DirItem;
 pub use flags::InodeFlags;
 pub use item::{
     Compression, ExtentItem, FileExtentItem, FileExtentPlace, InodeItem, ItemError, NameItem,

@@ -24,6 +24,8 @@ pub const FS_IOC_FIEMAP: u32 = iowr(b'f', 11, size_of::<FiemapHeader>());
 pub const FS_IOC_GETFLAGS: u32 = ior(b'f', 1, size_of::<i64>());
 /// Set the inode flags (`FS_*_FL`). Numbered for a `long`, yet only an `int` is read.
 pub const FS_IOC_SETFLAGS: u32 = iow(b'f', 2, size_of::<i64>());
+/// Ask for the UUID of a filesystem; the answer is a `struct fsuuid2`, 17 bytes.
+pub const FS_IOC_GETFSUUID: u32 = ior(0x15, 0, 17);
 
 /// Commit the running transaction and wait; no argument.
 pub const BTRFS_IOC_SYNC: u32 = io(BTRFS, 8);
@@ -132,6 +134,7 @@ mod tests {
         assert_eq!(FS_IOC_FIEMAP, 0xC020_660B);
         assert_eq!(FS_IOC_GETFLAGS, 0x8008_6601);
         assert_eq!(FS_IOC_SETFLAGS, 0x4008_6602);
+        assert_eq!(FS_IOC_GETFSUUID, 0x8011_1500);
         assert_eq!(BTRFS_IOC_SYNC, 0x9408);
         assert_eq!(BTRFS_IOC_START_SYNC, 0x8008_9418);
         assert_eq!(BTRFS_IOC_WAIT_SYNC, 0x4008_9416);

@@ -15,7 +15,9 @@
 mod error;
 mod extent;
 mod file;
+mod history;
 mod page;
+mod recall;
 mod remap;
 mod volume;
 
@@ -24,6 +26,8 @@ pub use extent::{
     Compression, Extent, ExtentReferences, FileExtent, Place, Reference, ReferenceKind,
 };
 pub use file::{File, FileId, FileRange};
+pub use history::{History, Moment, Newer, Stamp, Stamps, Subvolume, Told};
 pub use page::{Page, PageFile, Position};
+pub use recall::{Learned, Recalled, Run, ValueKind};
 pub use remap::{DedupeStatus, DedupeTarget, NR_TARGETS_MAX};
-pub use volume::{ChecksumStrength, SpaceRule, Volume};
+pub use volume::{ChecksumStrength, SpaceRule, Volume, Work};

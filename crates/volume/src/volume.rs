@@ -2,7 +2,7 @@
 
 use crate::{
     DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent, FileId, FileRange,
-    Page, Position, VolumeError,
+    Learned, Page, Position, Recalled, ValueKind, VolumeError,
 };
 
 /// When storage is given back.
@@ -22,6 +22,15 @@ pub enum ChecksumStrength {
     Weak,
     /// They are equal but for attempts to deceive: 64 bits or more.
     Strong,
+}
+
+/// What was asked of the filesystem so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Items of trees that searches brought.
+    pub nr_items: u64,
+    /// Files that were opened.
+    pub nr_opened: u64,
 }
 
 /// A filesystem whose files in scope can be walked, and whose data can be moved.
@@ -119,6 +128,37 @@ pub trait Volume {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether it remembers anything from run to run.
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// Appends what is remembered of blocks of these extents.
+    ///
+    /// # Errors
+    /// [`VolumeError::Fatal`] only.
+    fn recall(
+        &mut self,
+        _kind: ValueKind,
+        _extents: &[Extent],
+        _recalled: &mut Recalled,
+    ) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
+    /// Is told what there is to remember. Checksums are told of whole extents only.
+    ///
+    /// # Errors
+    /// [`VolumeError::Fatal`] only.
+    fn learn(&mut self, _kind: ValueKind, _learned: Learned<'_>) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
+    /// Returns what was asked of the filesystem so far, as far as it is counted.
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     /// Begins to bring ranges into the page cache; does not wait and tells no error.

@@ -66,6 +66,11 @@ const TABLE: &[Row] = &[
         &["data"],
     ),
     outward(
+        "hashfile",
+        &["volume"],
+        &["data", "dupes", "fs-state", "model", "rules"],
+    ),
+    outward(
         "cli",
         &[
             "uapi",
@@ -78,6 +83,7 @@ const TABLE: &[Row] = &[
             "harness",
             "volume",
             "dupes",
+            "hashfile",
             "backend-kernel",
             "backend-uml",
         ],

@@ -35,6 +35,8 @@ pub(super) struct Descriptors {
     /// The order in which they were opened.
     order: VecDeque<FileId>,
     nr_max: usize,
+    /// Files opened so far.
+    pub(super) nr_opened: u64,
     temporaries: FxHashMap<FileId, Arc<OwnedFd>>,
 }
 
@@ -57,6 +59,7 @@ impl Descriptors {
             open: FxHashMap::default(),
             order: VecDeque::new(),
             nr_max: half.clamp(2 * NR_TARGETS_MAX, NR_OPEN_MAX),
+            nr_opened: 0,
             temporaries: FxHashMap::default(),
         }
     }
@@ -72,6 +75,7 @@ impl Descriptors {
             return Ok(Arc::clone(fd));
         }
         let fd = Arc::new(open()?);
+        self.nr_opened += 1;
         while self.nr_max <= self.order.len() {
             if let Some(oldest) = self.order.pop_front() {
                 self.open.remove(&oldest);

@@ -4,6 +4,8 @@
 //! So each block is taken to be freed with its last reference, and what is shared may be shared
 //! with somebody out of scope.
 
+mod stamps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -21,14 +23,14 @@ use uapi::fiemap::{
 use uapi::{Errno, request};
 use volume::{
     ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
-    FileExtent, FileId, FileRange, Page, Place, Position, SpaceRule, Volume, VolumeError,
+    FileExtent, FileId, FileRange, Page, Place, Position, SpaceRule, Volume, VolumeError, Work,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::files::{self, Descriptors, of_file, write_error};
 use super::scope::Scope;
 use super::seen::{Seen, references_in};
-use super::{Opened, Options, commit, fatal, sharing};
+use super::{Opened, Options, Sight, commit, fatal, sharing};
 use crate::{errno_of, ioctl, ioctl_space, ioctl_trees, system, system_errno};
 
 /// A page is full with so many files or file extents.
@@ -88,7 +90,7 @@ impl MapVolume {
             moved: BTreeSet::new(),
         };
         Ok(Opened {
-            volume: Box::new(volume),
+            volume: Sight::Maps(Box::new(volume)),
             has_checksums: false,
             skipped: scope.skipped,
         })
@@ -102,7 +104,10 @@ impl MapVolume {
             let path = files.get(&file).ok_or(Errno::ENOENT)?;
             let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let open = |access| openat(CWD, path.as_path(), flags | access, Mode::empty());
-            let fd = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY));
+            // Reading is no access, if this is the owner to say so.
+            let fd = open(OFlags::RDWR | OFlags::NOATIME)
+                .or_else(|_| open(OFlags::RDWR))
+                .or_else(|_| open(OFlags::RDONLY));
             let fd = fd.map_err(errno_of)?;
             let stat = fstat(&fd).map_err(errno_of)?;
             let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
@@ -391,6 +396,13 @@ impl Volume for MapVolume {
         let open = |file| self.fd(file).map_err(|errno| of_file(file, "open", errno));
         files::hash_blocks(ranges, block, nr_threads, open, hash, found);
         Ok(())
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            nr_items: 0,
+            nr_opened: self.descriptors.nr_opened,
+        }
     }
 
     fn read_ahead(&mut self, ranges: &[FileRange]) {

@@ -29,7 +29,7 @@ pub(super) enum RootScope {
 }
 
 impl RootScope {
-    fn has(&self, inode: u64) -> bool {
+    pub(super) fn has(&self, inode: u64) -> bool {
         match self {
             RootScope::All => true,
             RootScope::Some(inodes) => inodes.binary_search(&inode).is_ok(),
@@ -57,6 +57,17 @@ impl Pages {
             spent: Duration::ZERO,
             memo: Memo::default(),
         }
+    }
+
+    /// Returns the subvolumes in which something may be in scope.
+    pub(super) fn roots(&self) -> impl Iterator<Item = u64> {
+        self.roots.keys().copied()
+    }
+
+    /// Returns whether a file with a name is in scope.
+    pub(super) fn has(&self, file: &File) -> bool {
+        let of_root = self.roots.get(&file.id.root);
+        self.min_bytes <= file.size && of_root.is_some_and(|scope| scope.has(file.id.inode))
     }
 
     /// Fills `page` from `from` on; returns where the next one begins.

@@ -3,6 +3,8 @@
 //! Files are opened to be read, deduped or created, by number and for reading only: the kernel lets
 //! root share the data of a file that is open for reading, in read-only snapshots too.
 
+mod history;
+
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -18,7 +20,7 @@ use scenario::BackendError;
 use uapi::Errno;
 use volume::{
     ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
-    FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError,
+    FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError, Work,
 };
 
 use super::csums::Csums;
@@ -27,7 +29,7 @@ use super::pages::{Pages, file_extent_of, file_of};
 use super::references;
 use super::scope::Scope;
 use super::trees::{FS_TREE, Size, Trees};
-use super::{Opened, Options, Scan, commit, fatal};
+use super::{Opened, Options, Scan, Sight, commit, fatal};
 use crate::ioctl_handle::open_inode;
 use crate::{ioctl_space, ioctl_trees, system_errno};
 
@@ -50,6 +52,8 @@ pub(super) struct TreeVolume {
     csums: Csums,
     block_bytes: u64,
     csum_bytes: usize,
+    csum_kind: u16,
+    filesystem: [u8; 16],
     has_checksums: bool,
     descriptors: Descriptors,
     /// Folders and files that were named, with their names.
@@ -76,6 +80,8 @@ impl TreeVolume {
             csums: Csums::new(info.sector_bytes.into(), info.csum_bytes),
             block_bytes: info.sector_bytes.into(),
             csum_bytes: info.csum_bytes,
+            csum_kind: info.csum_kind,
+            filesystem: info.fsid,
             has_checksums,
             descriptors: Descriptors::new(),
             names: scope
@@ -88,7 +94,7 @@ impl TreeVolume {
             removed: Vec::new(),
         };
         Ok(Opened {
-            volume: Box::new(volume),
+            volume: Sight::Trees(Box::new(volume)),
             has_checksums,
             skipped: scope.skipped,
         })
@@ -100,7 +106,8 @@ impl TreeVolume {
         self.descriptors.get(file, || {
             let inode = trees.inode(file.root, file.inode);
             let inode = inode.map_err(|_| Errno::EIO)?.ok_or(Errno::ENOENT)?;
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+            // Reading is no access: it would change the inode, and all would be newer next time.
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOATIME;
             open_inode(trees.fd(), file.root, file.inode, inode.generation, flags)
         })
     }
@@ -267,6 +274,13 @@ impl Volume for TreeVolume {
         let open = |file| self.fd(file).map_err(|errno| of_file(file, "open", errno));
         files::hash_blocks(ranges, block, nr_threads, open, hash, found);
         Ok(())
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            nr_items: self.trees.nr_items,
+            nr_opened: self.descriptors.nr_opened,
+        }
     }
 
     fn read_ahead(&mut self, ranges: &[FileRange]) {

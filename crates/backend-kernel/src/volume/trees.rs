@@ -30,6 +30,8 @@ pub(super) struct Trees {
     fd: OwnedFd,
     small: SearchBuffer,
     large: Option<SearchBuffer>,
+    /// Items that searches brought so far.
+    pub(super) nr_items: u64,
 }
 
 impl Trees {
@@ -39,6 +41,7 @@ impl Trees {
             fd,
             small: SearchBuffer::new(SMALL),
             large: None,
+            nr_items: 0,
         }
     }
 
@@ -63,7 +66,10 @@ impl Trees {
         match ioctl_trees::tree_search(&self.fd, tree, range, u32::MAX, min_transid, buffer) {
             Err(Errno::ENOENT) => Ok(0),
             Err(errno) => Err(fatal(&format!("search the {tree}"), errno)),
-            Ok(nr_items) => Ok(nr_items),
+            Ok(nr_items) => {
+                self.nr_items += u64::from(nr_items);
+                Ok(nr_items)
+            }
         }
     }
 

@@ -124,7 +124,7 @@ fn commit(top: &Path) {
 }
 
 fn opened(options: &Options<'_>) -> Box<dyn Volume> {
-    open(options).expect("a volume").volume
+    open(options).expect("a volume").volume.into_volume()
 }
 
 /// Returns every file with its file extents.
@@ -361,10 +361,9 @@ fn scope() {
         std::os::unix::fs::symlink("tiny", top.join("link")).expect("a link");
         let names = |options: &Options<'_>| {
             let Opened {
-                mut volume,
-                skipped,
-                ..
+                volume, skipped, ..
             } = open(options).expect("a volume");
+            let mut volume = volume.into_volume();
             let files: Vec<FileId> = walk(&mut *volume, 0).into_keys().collect();
             let strip = |path: String| path.replace(&format!("{}/", top.display()), "");
             let mut names: Vec<String> = files

@@ -215,6 +215,7 @@ impl Told {
             nr_file_extents_more,
             nr_requests,
         } = self.prediction;
+        let work = volume.work();
         let removed: Vec<Value> = self
             .removed
             .iter()
@@ -252,6 +253,8 @@ impl Told {
             "files": self.report.nr_files,
             "scanned_bytes": self.report.scanned_bytes,
             "read_bytes": self.report.read_bytes,
+            "tree_items": work.nr_items,
+            "opened_files": work.nr_opened,
             "extents": self.report.nr_extents,
             "predicted": {
                 "freed_bytes": freed_bytes,

@@ -199,7 +199,7 @@ fn change_pairs(top: &Path, scan: Scan, victim: &str) {
         scan,
         nr_io_threads: 1,
     });
-    let mut volume = opened.expect("the folder").volume;
+    let mut volume = opened.expect("the folder").volume.into_volume();
     let options = Options {
         scan: match scan {
             Scan::Read => ScanMode::Read,

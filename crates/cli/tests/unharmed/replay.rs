@@ -101,7 +101,7 @@ fn open(top: &Path, options: &Options) -> Box<dyn Volume> {
         },
         nr_io_threads: 1,
     });
-    opened.expect("a btrfs").volume
+    opened.expect("a btrfs").volume.into_volume()
 }
 
 /// Runs the tool, which has to come to an end.

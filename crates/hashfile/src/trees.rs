@@ -1,0 +1,285 @@
+//! A volume with trees that remembers: [`Remembering`].
+//!
+//! To whoever looks for duplicates it is the volume that it stands before: pages come from the
+//! database once that is up to date, values of blocks too, everything else from the volume.
+
+use std::path::Path;
+
+use volume::{
+    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
+    FileId, FileRange, History, Learned, Page, Position, Recalled, SpaceRule, ValueKind, Volume,
+    VolumeError, Work,
+};
+
+use crate::database::{Database, FILES, NR_RUNS, Subject, Way};
+use crate::error::HashfileError;
+use crate::rows::{take_extents, take_file};
+use crate::tables::Trouble;
+use crate::update::{self, Updated};
+use crate::values::{self, Pending};
+
+/// A page is full with so many file extents or files.
+const PAGE_LEN: usize = 1 << 16;
+
+/// The volume.
+pub(crate) struct Remembering {
+    inner: Box<dyn History>,
+    database: Database,
+    updated: Updated,
+    pending: Pending,
+    /// The number of this run, once it has learned something.
+    run: Option<u64>,
+    /// Whether it learned something that nobody has confirmed.
+    has_learned: bool,
+}
+
+impl Remembering {
+    pub(crate) fn open(inner: Box<dyn History>, path: &Path) -> Result<Remembering, HashfileError> {
+        let subject = Subject {
+            filesystem: inner.filesystem(),
+            way: Way::Trees,
+            block_bytes: inner.block_bytes(),
+        };
+        Ok(Remembering {
+            database: Database::open(path, &subject)?,
+            inner,
+            updated: Updated::default(),
+            pending: Pending::new(),
+            run: None,
+            has_learned: false,
+        })
+    }
+
+    fn update(&mut self) -> Result<(), VolumeError> {
+        self.flush()?;
+        let updated = update::update(&mut *self.inner, &mut self.database);
+        self.updated = updated.map_err(|trouble| match trouble {
+            Trouble::Volume(error) => error,
+            Trouble::Hashfile(error) => fatal(&error),
+        })?;
+        self.run = None;
+        self.has_learned = false;
+        Ok(())
+    }
+
+    /// Writes what was learned.
+    fn flush(&mut self) -> Result<(), VolumeError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut flush = || -> Result<(), HashfileError> {
+            let write = self.database.write()?;
+            self.pending.write(&self.database, &write)?;
+            if let Some(run) = self.run {
+                update::set(&self.database, &write, NR_RUNS, run)?;
+            }
+            update::commit(&self.database, write)
+        };
+        flush().map_err(|error| fatal(&error))
+    }
+
+    /// Fills a page with files in scope.
+    fn fill(&mut self, from: Position, page: &mut Page) -> Result<Option<Position>, HashfileError> {
+        let database = &self.database;
+        let wrong = |error| database.wrong(error);
+        let read = database.read()?;
+        let files = read.open_table(FILES).map_err(|it| database.wrong(it))?;
+        let mut extents: Vec<FileExtent> = Vec::new();
+        let mut current: Option<(File, bool)> = None;
+        let inner = &mut self.inner;
+        let mut end_file =
+            |current: Option<(File, bool)>, extents: &mut Vec<FileExtent>, page: &mut Page| {
+                let Some((file, is_named)) = current else {
+                    return;
+                };
+                inner.replay(&file, extents);
+                if is_named && inner.is_in_scope(&file) {
+                    page.push_file(file);
+                    extents.drain(..).for_each(|it| page.push_extent(it));
+                }
+                extents.clear();
+            };
+        for entry in files.range((from.root, from.inode, 0)..).map_err(wrong)? {
+            let (key, row) = entry.map_err(wrong)?;
+            let (root, inode, row_idx) = key.value();
+            let bytes = &mut row.value();
+            if row_idx == 0 {
+                let id = FileId { root, inode };
+                end_file(current.take(), &mut extents, page);
+                if PAGE_LEN <= page.file_extents.len().max(page.files.len()) {
+                    return Ok(Some(Position::of(id)));
+                }
+                let file = take_file(bytes, id).map_err(|_| database.malformed())?;
+                current = Some(file);
+            }
+            take_extents(bytes, &mut extents).map_err(|_| database.malformed())?;
+        }
+        end_file(current.take(), &mut extents, page);
+        Ok(None)
+    }
+}
+
+/// Returns the error of a run whose hashfile fails.
+pub(crate) fn fatal(error: &HashfileError) -> VolumeError {
+    VolumeError::Fatal(error.to_string())
+}
+
+impl Drop for Remembering {
+    fn drop(&mut self) {
+        // Whoever stops in the middle keeps what was found out; if it cannot be written, the next
+        // run finds it out again.
+        let _ = self.flush();
+    }
+}
+
+impl Volume for Remembering {
+    fn block_bytes(&self) -> u64 {
+        self.inner.block_bytes()
+    }
+
+    fn space_rule(&self) -> SpaceRule {
+        self.inner.space_rule()
+    }
+
+    fn checksum_strength(&self) -> Option<ChecksumStrength> {
+        self.inner.checksum_strength()
+    }
+
+    fn dedupe_len_max(&self) -> u64 {
+        self.inner.dedupe_len_max()
+    }
+
+    fn next_page(
+        &mut self,
+        from: Position,
+        _newer_than: u64,
+        page: &mut Page,
+    ) -> Result<Option<Position>, VolumeError> {
+        page.clear();
+        if from == Position::default() {
+            self.update()?;
+            self.inner.begin_replay();
+        }
+        let next = self.fill(from, page).map_err(|error| fatal(&error))?;
+        if next.is_none() {
+            self.inner.end_replay(&self.updated.roots);
+        }
+        Ok(next)
+    }
+
+    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
+        self.inner.file(file)
+    }
+
+    fn file_extents(
+        &mut self,
+        range: FileRange,
+        found: &mut Vec<FileExtent>,
+    ) -> Result<(), VolumeError> {
+        self.inner.file_extents(range, found)
+    }
+
+    fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
+        // A plan begins: everything is hashed. What nobody changed meanwhile is true for good.
+        if self.has_learned {
+            self.update()?;
+        }
+        self.inner.references(extents)
+    }
+
+    fn checksums(
+        &mut self,
+        address: u64,
+        len: u64,
+        found: &mut Vec<Option<u64>>,
+    ) -> Result<(), VolumeError> {
+        self.inner.checksums(address, len, found)
+    }
+
+    fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
+        self.inner.read(file, offset, bytes)
+    }
+
+    fn hash_blocks(
+        &mut self,
+        ranges: &[FileRange],
+        hash: fn(&[u8]) -> u64,
+        found: &mut Vec<Result<Vec<u64>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        self.inner.hash_blocks(ranges, hash, found)
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    fn recall(
+        &mut self,
+        kind: ValueKind,
+        extents: &[Extent],
+        recalled: &mut Recalled,
+    ) -> Result<(), VolumeError> {
+        values::recall(&self.database, kind, extents, recalled).map_err(|error| fatal(&error))
+    }
+
+    fn learn(&mut self, kind: ValueKind, learned: Learned<'_>) -> Result<(), VolumeError> {
+        let run = match self.run {
+            Some(run) => run,
+            None => {
+                let before = update::number(&self.database, NR_RUNS);
+                1 + before.map_err(|error| fatal(&error))?
+            }
+        };
+        self.run = Some(run);
+        self.has_learned = true;
+        self.pending.add(kind, &learned, self.updated.transid, run);
+        match self.pending.is_due() {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    fn work(&self) -> Work {
+        self.inner.work()
+    }
+
+    fn read_ahead(&mut self, ranges: &[FileRange]) {
+        self.inner.read_ahead(ranges);
+    }
+
+    fn dedupe(
+        &mut self,
+        source: FileRange,
+        targets: &[DedupeTarget],
+    ) -> Result<Vec<DedupeStatus>, VolumeError> {
+        self.inner.dedupe(source, targets)
+    }
+
+    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
+        self.inner.create(like)
+    }
+
+    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
+        self.inner.write(file, offset, bytes)
+    }
+
+    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
+        self.inner.flush(file)
+    }
+
+    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
+        self.inner.remove(file)
+    }
+
+    fn sync(&mut self) -> Result<(), VolumeError> {
+        self.inner.sync()
+    }
+
+    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
+        self.inner.used_bytes()
+    }
+
+    fn path(&mut self, file: FileId) -> Option<String> {
+        self.inner.path(file)
+    }
+}
