@@ -70,7 +70,10 @@ impl Session {
                 offset,
                 content,
             } => self.write(name, *offset, content),
-            Op::Truncate { .. } | Op::Fallocate { .. } | Op::Punch { .. } => self.resize(op),
+            Op::Truncate { .. }
+            | Op::Fallocate { .. }
+            | Op::Punch { .. }
+            | Op::Zero { .. } => self.resize(op),
             Op::Flush { .. }
             | Op::Fsync { .. }
             | Op::Chattr { .. }
@@ -185,7 +188,10 @@ impl Session {
     /// Operations that need a descriptor open for writing.
     fn resize(&mut self, op: &Op) -> Result<Outcome, BackendError> {
         let (run, _) = self.run_mut()?;
-        let (Op::Truncate { name, .. } | Op::Fallocate { name, .. } | Op::Punch { name, .. }) = op
+        let (Op::Truncate { name, .. }
+        | Op::Fallocate { name, .. }
+        | Op::Punch { name, .. }
+        | Op::Zero { name, .. }) = op
         else {
             unreachable!("carry_out() hands no other operation over")
         };
@@ -206,6 +212,19 @@ impl Session {
                     keeps_size_flag
                 } else {
                     FallocateFlags::empty()
+                };
+                rustix::fs::fallocate(fd, flags, *offset, *len)
+            }
+            Op::Zero {
+                offset,
+                len,
+                keeps_size,
+                ..
+            } => {
+                let flags = if *keeps_size {
+                    FallocateFlags::ZERO_RANGE | keeps_size_flag
+                } else {
+                    FallocateFlags::ZERO_RANGE
                 };
                 rustix::fs::fallocate(fd, flags, *offset, *len)
             }

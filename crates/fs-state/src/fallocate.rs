@@ -5,6 +5,14 @@ use uapi::Errno;
 
 use crate::{BLOCK, FsState, InodeId, SliceKind, align_down, align_up};
 
+/// What a block has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlockKind {
+    Hole,
+    Prealloc,
+    Written,
+}
+
 impl FsState {
     /// Preallocates `offset..offset + len` bytes, without changing the size if `keeps_size`.
     ///
@@ -19,32 +27,17 @@ impl FsState {
     ) -> Result<(), Errno> {
         self.check_fallocate(id, offset, len, false)?;
         let (alloc_start, alloc_end) = (align_down(offset), align_up(offset + len));
-        let size = self.inode(id).size;
-        let stamps_late = self.behaviour.fallocate_stamps_late;
-        if !stamps_late {
-            self.file_modified(id);
-        }
-        if alloc_start > size || offset + len > size {
-            self.truncate_block(id, size);
-        }
-        if alloc_start > size {
-            self.modify_holes(id, align_up(size), alloc_start);
-        }
-        self.wait_ordered_range(id, alloc_start, alloc_end - alloc_start);
+        self.begin_fallocate(id, offset, offset + len);
         self.look_up_holes(id, alloc_start, alloc_end);
         let ranges = self.unallocated(id, alloc_start, alloc_end);
-        let grows = !keeps_size && offset + len > size;
-        if stamps_late && (grows || !ranges.is_empty()) {
+        if self.behaviour.fallocate_stamps_late && !ranges.is_empty() {
             self.touch_ctime(id);
         }
         for (start, end) in ranges {
             self.preallocate(id, start, end);
         }
-        if grows {
-            let inode = self.inode_mut(id);
-            inode.size = offset + len;
-            inode.digest = None;
-        }
+        let grows = !keeps_size && offset + len > self.inode(id).size;
+        self.grow_for_fallocate(id, grows, offset + len);
         Ok(())
     }
 
@@ -111,6 +104,137 @@ impl FsState {
             }
         }
         is_in_file || has_tail || lock_start < lock_end
+    }
+
+    /// Makes `offset..offset + len` bytes read as zeros, preallocated but for the blocks at its ends
+    /// that have data (`btrfs_zero_range`); without changing the size if `keeps_size`.
+    ///
+    /// # Errors
+    /// What `vfs_fallocate` refuses: `EINVAL`, `EPERM`, `EFBIG`.
+    pub fn zero_range(
+        &mut self,
+        id: InodeId,
+        offset: u64,
+        len: u64,
+        keeps_size: bool,
+    ) -> Result<(), Errno> {
+        self.check_fallocate(id, offset, len, true)?;
+        let (mut offset, end) = (offset, offset + len);
+        self.begin_fallocate(id, offset, end);
+        self.inode_mut(id).digest = None;
+        let alloc_start = align_down(offset);
+        let grows = !keeps_size && end > self.inode(id).size;
+        // What is preallocated at the begin stays.
+        if let Some(prealloc_end) = self.prealloc_end(id, alloc_start, end) {
+            if end <= prealloc_end {
+                self.grow_for_fallocate(id, grows, end);
+                return Ok(());
+            }
+            offset = prealloc_end;
+        }
+        let allocated = if align_down(offset) == align_down(end - 1) {
+            self.zero_in_one_block(id, offset, end)
+        } else {
+            self.zero_ends(id, offset, end)
+        };
+        if let Some((start, alloc_end)) = allocated.filter(|(start, end)| start < end) {
+            self.inode_mut(id).cached.drop(start, alloc_end);
+            self.preallocate(id, start, alloc_end);
+            if self.behaviour.fallocate_stamps_late {
+                self.touch_ctime(id);
+            }
+        }
+        self.grow_for_fallocate(id, grows, end);
+        Ok(())
+    }
+
+    /// Zeroes a range within one block; returns the block if it is to be preallocated instead.
+    fn zero_in_one_block(&mut self, id: InodeId, offset: u64, end: u64) -> Option<(u64, u64)> {
+        let block = align_down(offset);
+        let ending = self.block_kind(id, block);
+        if ending == BlockKind::Prealloc {
+            return None;
+        }
+        if end - offset < BLOCK && ending == BlockKind::Written {
+            self.zero_in_block(id, offset, end);
+            return None;
+        }
+        Some((block, block + BLOCK))
+    }
+
+    /// Zeroes what `offset..end` has of the blocks at its ends, where they have data; returns the
+    /// range that is to be preallocated: holes at the ends are in it.
+    fn zero_ends(&mut self, id: InodeId, offset: u64, end: u64) -> Option<(u64, u64)> {
+        let (mut start, mut alloc_end) = (align_up(offset), align_down(end));
+        if start != offset {
+            match self.block_kind(id, align_down(offset)) {
+                BlockKind::Hole => start = align_down(offset),
+                BlockKind::Written => self.zero_in_block(id, offset, start),
+                BlockKind::Prealloc => {}
+            }
+        }
+        if alloc_end != end {
+            match self.block_kind(id, alloc_end) {
+                BlockKind::Hole => alloc_end = align_up(end),
+                BlockKind::Written => self.zero_in_block(id, alloc_end, end),
+                BlockKind::Prealloc => {}
+            }
+        }
+        Some((start, alloc_end))
+    }
+
+    /// Looks a block up (`btrfs_zero_range_check_range_boundary`).
+    fn block_kind(&mut self, id: InodeId, block: u64) -> BlockKind {
+        if self.hole_end(id, block, BLOCK).is_some() {
+            return BlockKind::Hole;
+        }
+        match self.prealloc_slice(id, block) {
+            Some(_) => BlockKind::Prealloc,
+            None => BlockKind::Written,
+        }
+    }
+
+    /// Returns where the preallocated item ends that covers `start`, a block; looks up the hole
+    /// that is there instead, as far as `end`.
+    fn prealloc_end(&mut self, id: InodeId, start: u64, end: u64) -> Option<u64> {
+        self.hole_end(id, start, align_up(end) - start);
+        self.prealloc_slice(id, start)
+    }
+
+    /// Returns the end of the preallocated item that covers a block.
+    fn prealloc_slice(&self, id: InodeId, block: u64) -> Option<u64> {
+        let (key, item) = self.item_at_or_behind(id, block)?;
+        let slice = item.slice()?;
+        (key <= block && slice.kind == SliceKind::Prealloc).then(|| key + slice.len)
+    }
+
+    /// What every `fallocate` but a punch does first: stamps, the tail of the old size, and all
+    /// that is dirty in the range.
+    fn begin_fallocate(&mut self, id: InodeId, offset: u64, end: u64) {
+        let (alloc_start, alloc_end) = (align_down(offset), align_up(end));
+        let size = self.inode(id).size;
+        if !self.behaviour.fallocate_stamps_late {
+            self.file_modified(id);
+        }
+        if alloc_start > size || end > size {
+            self.truncate_block(id, size);
+        }
+        if alloc_start > size {
+            self.modify_holes(id, align_up(size), alloc_start);
+        }
+        self.wait_ordered_range(id, alloc_start, alloc_end - alloc_start);
+    }
+
+    /// Sets the size to `end` if the call `grows` the file (`btrfs_fallocate_update_isize`).
+    fn grow_for_fallocate(&mut self, id: InodeId, grows: bool, end: u64) {
+        if grows {
+            if self.behaviour.fallocate_stamps_late {
+                self.touch_ctime(id);
+            }
+            let inode = self.inode_mut(id);
+            inode.size = end;
+            inode.digest = None;
+        }
     }
 
     fn check_fallocate(&self, id: InodeId, offset: u64, len: u64, cuts: bool) -> Result<(), Errno> {

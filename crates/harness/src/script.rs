@@ -156,6 +156,15 @@ impl Script {
             Op::Punch { name, offset, len } => {
                 self.xfs_io(name, &format!("fpunch {offset} {len}"));
             }
+            Op::Zero {
+                name,
+                offset,
+                len,
+                keeps_size,
+            } => {
+                let flag = if *keeps_size { "-k " } else { "" };
+                self.xfs_io(name, &format!("fzero {flag}{offset} {len}"));
+            }
             Op::Flush { name } => {
                 self.line("# The fiemap of xfs_io writes back and waits, without a commit.");
                 self.tried(&format!("xfs_io -r -c fiemap ./{name} >/dev/null"));

@@ -75,6 +75,18 @@ pub(crate) enum Allocation {
     Extend,
     KeepSize,
     PunchHole,
+    ZeroExtend,
+    ZeroKeepSize,
+}
+
+impl Allocation {
+    /// Returns whether bytes may be lost, which an append-only file forbids.
+    fn overwrites(self) -> bool {
+        match self {
+            Allocation::Extend | Allocation::KeepSize => false,
+            Allocation::PunchHole | Allocation::ZeroExtend | Allocation::ZeroKeepSize => true,
+        }
+    }
 }
 
 /// Returns the outcome of a `fallocate(2)`.
@@ -110,7 +122,7 @@ fn may_fallocate(
     if inode.kind.is_directory() {
         return Err(Errno::EBADF);
     }
-    if inode.is_append && allocation == Allocation::PunchHole {
+    if inode.is_append && allocation.overwrites() {
         return Err(Errno::EPERM);
     }
     if inode.is_immutable {
@@ -129,6 +141,16 @@ fn allocate(inode: &mut Inode, offset: u64, end: u64, allocation: Allocation, no
     let size = inode.size();
     match allocation {
         Allocation::Extend => inode.change_content(now).truncate(size.max(end)),
+        Allocation::ZeroExtend | Allocation::ZeroKeepSize => {
+            let content = inode.change_content(now);
+            if allocation == Allocation::ZeroExtend {
+                content.truncate(size.max(end));
+            }
+            let end = end.min(content.len());
+            if offset < end {
+                content.overwrite(offset, Content::zeros(end - offset));
+            }
+        }
         Allocation::KeepSize => {
             inode.stamps = crate::inode::Stamps {
                 mtime: now,

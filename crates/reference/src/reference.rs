@@ -115,6 +115,19 @@ impl Reference {
             Op::Punch { name, offset, len } => {
                 io::fallocate(tree, name, *offset, *len, Allocation::PunchHole, now)
             }
+            Op::Zero {
+                name,
+                offset,
+                len,
+                keeps_size,
+            } => {
+                let allocation = if *keeps_size {
+                    Allocation::ZeroKeepSize
+                } else {
+                    Allocation::ZeroExtend
+                };
+                io::fallocate(tree, name, *offset, *len, allocation, now)
+            }
             Op::Flush { name } => self.flush(name, Errno::ESPIPE),
             Op::Fsync { name } => self.flush(name, Errno::EINVAL),
             Op::Sync | Op::Tick | Op::Tree | Op::Observe { .. } => Outcome::Done,

@@ -4,7 +4,7 @@ use crate::Op;
 
 impl Op {
     /// Every kind of operation that does something, in the order of the language.
-    pub const KINDS: [&'static str; 26] = [
+    pub const KINDS: [&'static str; 27] = [
         "file",
         "dir",
         "fifo",
@@ -21,6 +21,7 @@ impl Op {
         "truncate",
         "falloc",
         "fpunch",
+        "fzero",
         "flush",
         "fsync",
         "sync",
@@ -54,6 +55,7 @@ impl Op {
             Op::Truncate { .. } => "truncate",
             Op::Fallocate { .. } => "falloc",
             Op::Punch { .. } => "fpunch",
+            Op::Zero { .. } => "fzero",
             Op::Flush { .. } => "flush",
             Op::Fsync { .. } => "fsync",
             Op::Sync => "sync",

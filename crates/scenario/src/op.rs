@@ -60,6 +60,13 @@ pub enum Op {
     },
     /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`.
     Punch { name: Name, offset: u64, len: u64 },
+    /// `fallocate(2)` with `FALLOC_FL_ZERO_RANGE`, and `FALLOC_FL_KEEP_SIZE` if `keeps_size`.
+    Zero {
+        name: Name,
+        offset: u64,
+        len: u64,
+        keeps_size: bool,
+    },
     /// Writes back the file's dirty data and waits for its ordered extents, without a commit.
     Flush { name: Name },
     /// `fsync(2)`, then waits for the file's ordered extents and commits; other files' dirty data
@@ -237,6 +244,7 @@ impl Op {
             | Op::Truncate { name, .. }
             | Op::Fallocate { name, .. }
             | Op::Punch { name, .. }
+            | Op::Zero { name, .. }
             | Op::Flush { name }
             | Op::Fsync { name }
             | Op::Chattr { name, .. }

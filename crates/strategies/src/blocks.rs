@@ -131,6 +131,19 @@ impl BlockMap {
         self.rekey(blocks.start.min(end)..end, content);
     }
 
+    /// Follows a zeroed range; `content` is the file's after it. The whole blocks of it become one
+    /// new extent, those at its ends dirty unless they are holes.
+    pub(crate) fn zero(
+        &mut self,
+        offset: u64,
+        len: u64,
+        content: &Content,
+        allocator: &mut Allocator,
+    ) {
+        self.punch(offset, len, content);
+        self.allocate(offset, len, allocator);
+    }
+
     /// Gives storage to the dirty blocks from `first_block` on.
     pub(crate) fn flush(&mut self, first_block: usize, allocator: &mut Allocator) {
         let end = self.dirty.end.min(self.places.len());

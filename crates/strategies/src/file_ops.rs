@@ -181,6 +181,17 @@ impl Swarm {
         Some(Op::Punch { name, offset, len })
     }
 
+    /// Returns a range to be zeroed.
+    pub(crate) fn draw_zero(&mut self) -> Option<Op> {
+        let (name, offset, len) = self.draw_range()?;
+        Some(Op::Zero {
+            name,
+            offset,
+            len,
+            keeps_size: self.dice.is(40),
+        })
+    }
+
     /// Returns a range of some file that keeps below the largest size.
     fn draw_range(&mut self) -> Option<(Name, u64, u64)> {
         let idx = self.pick_writable()?;

@@ -133,6 +133,12 @@ impl Shadow {
             Op::Punch { name, offset, len } => self.follow(name, |blocks, _, content, _| {
                 blocks.punch(*offset, *len, content);
             }),
+            Op::Zero {
+                name, offset, len, ..
+            } => self.follow(name, |blocks, old_size, content, allocator| {
+                blocks.resize(old_size, content);
+                blocks.zero(*offset, *len, content, allocator);
+            }),
             Op::Flush { name } | Op::Fsync { name } => {
                 self.follow(name, |blocks, _, _, allocator| blocks.flush(0, allocator));
             }

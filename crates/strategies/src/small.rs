@@ -137,7 +137,7 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                 Caller::USER_UID
             },
         },
-        _ => match choices.below(7) {
+        _ => match choices.below(8) {
             0 => Op::Tick,
             1 => Op::Dir { name: name("E") },
             2 => Op::Fifo { name: name("F") },
@@ -149,8 +149,14 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                 source: any_name(choices),
                 target: any_name(choices),
             },
-            _ => Op::Close {
+            6 => Op::Close {
                 name: any_name(choices),
+            },
+            _ => Op::Zero {
+                name: file(choices),
+                offset: small_number(choices),
+                len: small_number(choices),
+                keeps_size: choices.below(2) == 1,
             },
         },
     }

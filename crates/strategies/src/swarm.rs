@@ -223,6 +223,7 @@ impl Swarm {
             Draw::Truncate => self.draw_truncate(),
             Draw::Fallocate => self.draw_fallocate(),
             Draw::Punch => self.draw_punch(),
+            Draw::Zero => self.draw_zero(),
             Draw::Flush => self.draw_on_file(|name| Op::Flush { name }),
             Draw::Fsync => self.draw_on_file(|name| Op::Fsync { name }),
             Draw::Sync => Some(Op::Sync),

@@ -16,6 +16,7 @@ pub(crate) enum Draw {
     Truncate,
     Fallocate,
     Punch,
+    Zero,
     Flush,
     Fsync,
     Sync,
@@ -33,14 +34,15 @@ pub(crate) enum Draw {
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
-const DRAWS: [(Draw, u32, bool); 21] = [
+const DRAWS: [(Draw, u32, bool); 22] = [
     (Draw::Write, 4400, false),
     (Draw::Dedupe, 2700, false),
     (Draw::Clone, 400, true),
     (Draw::Inline, 520, false),
     (Draw::Truncate, 250, true),
     (Draw::Fallocate, 200, true),
-    (Draw::Punch, 250, true),
+    (Draw::Punch, 200, true),
+    (Draw::Zero, 120, true),
     (Draw::Flush, 400, true),
     (Draw::Fsync, 200, true),
     (Draw::Sync, 150, true),

@@ -66,7 +66,10 @@ fn points(ops: &[Op], name: &Name) -> BTreeSet<u64> {
             Op::Fallocate {
                 name, offset, len, ..
             }
-            | Op::Punch { name, offset, len } => add(Some(name), *offset, *len),
+            | Op::Punch { name, offset, len }
+            | Op::Zero {
+                name, offset, len, ..
+            } => add(Some(name), *offset, *len),
             Op::Clone(call) => {
                 add(call.source.name(), call.source_offset, call.len);
                 add(call.target.name(), call.target_offset, call.len);
@@ -157,6 +160,9 @@ fn without(ops: &[Op], cut: &Cut<'_>) -> Vec<Op> {
                 name, offset, len, ..
             }
             | Op::Punch { name, offset, len }
+            | Op::Zero {
+                name, offset, len, ..
+            }
                 if name == cut.name =>
             {
                 let mut end = offset.saturating_add(*len);

@@ -181,6 +181,7 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         | Op::Truncate { name, .. }
         | Op::Fallocate { name, .. }
         | Op::Punch { name, .. }
+        | Op::Zero { name, .. }
         | Op::Flush { name }
         | Op::Fsync { name }
         | Op::Chattr { name, .. }

@@ -55,6 +55,26 @@ pub(super) fn ops(op: &Op) -> Vec<Op> {
                 len,
             })
             .collect(),
+        // A punch does less: no size, nothing preallocated.
+        Op::Zero {
+            name,
+            offset,
+            len,
+            keeps_size,
+        } => ranges(*offset, *len)
+            .into_iter()
+            .map(|(offset, len)| Op::Zero {
+                name: name.clone(),
+                offset,
+                len,
+                keeps_size: *keeps_size,
+            })
+            .chain([Op::Punch {
+                name: name.clone(),
+                offset: *offset,
+                len: *len,
+            }])
+            .collect(),
         Op::Unlink {
             name,
             is_held: true,

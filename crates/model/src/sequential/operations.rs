@@ -26,9 +26,11 @@ impl Sequential {
             Op::Dedupe(call) => self.dedupe(call),
             Op::Clone(call) => self.clone_range(call),
             Op::Tree => Ok(self.tree()),
-            Op::Write { .. } | Op::Truncate { .. } | Op::Fallocate { .. } | Op::Punch { .. } => {
-                self.write_through(op).map(Answer::plain)
-            }
+            Op::Write { .. }
+            | Op::Truncate { .. }
+            | Op::Fallocate { .. }
+            | Op::Punch { .. }
+            | Op::Zero { .. } => self.write_through(op).map(Answer::plain),
             Op::Flush { .. }
             | Op::Fsync { .. }
             | Op::Chattr { .. }
@@ -168,7 +170,8 @@ impl Sequential {
         let (Op::Write { name, .. }
         | Op::Truncate { name, .. }
         | Op::Fallocate { name, .. }
-        | Op::Punch { name, .. }) = op
+        | Op::Punch { name, .. }
+        | Op::Zero { name, .. }) = op
         else {
             return Ok(Outcome::Done);
         };
@@ -202,6 +205,13 @@ impl Sequential {
             Op::Punch { offset, len, .. } => {
                 may_fallocate(kind, *offset, *len).and_then(|()| fs.punch_hole(id, *offset, *len))
             }
+            Op::Zero {
+                offset,
+                len,
+                keeps_size,
+                ..
+            } => may_fallocate(kind, *offset, *len)
+                .and_then(|()| fs.zero_range(id, *offset, *len, *keeps_size)),
             _ => Ok(()),
         };
         Ok(outcome(result))

@@ -10,7 +10,7 @@ use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, 
 
 /// The verbs, for the error about an unknown one.
 const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, delete, link, rename, unlink, close, \
-                     pwrite, truncate, falloc, fpunch, flush, fsync, sync, tick, tree, chattr, \
+                     pwrite, truncate, falloc, fpunch, fzero, flush, fsync, sync, tick, tree, chattr, \
                      chmod, chown, clone, dedupe, observe";
 
 const MEMORY: &str =
@@ -79,6 +79,12 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
             name: name(cursor)?,
             offset: size(cursor, "an offset")?,
             len: size(cursor, "a length")?,
+        },
+        "fzero" => Op::Zero {
+            name: name(cursor)?,
+            offset: size(cursor, "an offset")?,
+            len: size(cursor, "a length")?,
+            keeps_size: cursor.flag("keep-size")?,
         },
         "flush" => Op::Flush {
             name: name(cursor)?,

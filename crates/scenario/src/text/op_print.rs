@@ -53,6 +53,20 @@ impl fmt::Display for Op {
             Op::Punch { name, offset, len } => {
                 write!(f, "fpunch {name} {} {}", Size(*offset), Size(*len))
             }
+            Op::Zero {
+                name,
+                offset,
+                len,
+                keeps_size,
+            } => {
+                let keep_size = flag(*keeps_size, " keep-size");
+                write!(
+                    f,
+                    "fzero {name} {} {}{keep_size}",
+                    Size(*offset),
+                    Size(*len)
+                )
+            }
             Op::Flush { name } => write!(f, "flush {name}"),
             Op::Fsync { name } => write!(f, "fsync {name}"),
             Op::Sync => f.write_str("sync"),

@@ -173,6 +173,14 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             offset,
             len
         }),
+        (name(), number(), number(), any::<bool>()).prop_map(|(name, offset, len, keeps_size)| {
+            Op::Zero {
+                name,
+                offset,
+                len,
+                keeps_size,
+            }
+        }),
         name().prop_map(|name| Op::Flush { name }),
         name().prop_map(|name| Op::Fsync { name }),
         Just(Op::Sync),
