@@ -51,6 +51,24 @@ impl CallBuffers {
         &self.content[..len]
     }
 
+    /// Returns the first bytes of `content` at the start of a page.
+    pub(crate) fn aligned_bytes_of(&mut self, content: &Content, len_max: u64) -> &[u8] {
+        let (len, page) = (
+            content.len().min(len_max) as usize,
+            rustix::param::page_size(),
+        );
+        if BUFFER_KEPT_MAX < self.content.capacity() && len <= BUFFER_KEPT_MAX {
+            self.content = Vec::new();
+        }
+        if self.content.len() < len + page {
+            self.content.resize(len + page, 0);
+        }
+        let start = self.content.as_ptr().align_offset(page);
+        let aligned = &mut self.content[start..start + len];
+        content.read_at(0, aligned);
+        aligned
+    }
+
     /// Writes the request with these numbers for descriptors; returns the length of what the
     /// operation describes. Elements that only the count speaks of follow, with `dest_fd` -1.
     fn write_request(&mut self, call: &DedupeCall, numbers: &[i64], len_min: usize) -> usize {

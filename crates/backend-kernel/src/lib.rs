@@ -46,6 +46,7 @@ pub mod same;
 mod search;
 mod session;
 mod settle;
+mod stores;
 mod tree;
 mod tree_blocks;
 mod trees;

@@ -30,6 +30,13 @@ impl FileMap {
         }
     }
 
+    /// Writes the file back, then asks for its whole map.
+    pub(crate) fn read_synced(&mut self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        ioctl::write_fiemap_header(&mut self.buffer, 0, fiemap::FIEMAP_FLAG_SYNC, NR_EXTENTS);
+        ioctl::fiemap(fd, &mut self.buffer)?;
+        self.read(fd).map(drop)
+    }
+
     /// Returns the runs of the file, in order, merged where flags and storage continue.
     pub(crate) fn read(&mut self, fd: BorrowedFd<'_>) -> Result<Vec<MapRun>, Errno> {
         let mut runs: Vec<MapRun> = Vec::new();

@@ -1,4 +1,5 @@
-//! Memory that ends, or turns read-only, in the middle of a request: [`EdgeMemory`].
+//! Memory that ends, or turns read-only, in the middle of a request: [`EdgeMemory`]; and memory
+//! that is a file's: [`FileMemory`].
 //!
 //! It knows bytes and pages, not what a request is. What lies behind the edge is really unmapped:
 //! `PROT_NONE` would not do, a User Mode Linux kernel reads such pages.
@@ -9,6 +10,7 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
 /// What follows the edge.
@@ -27,6 +29,85 @@ pub(crate) struct EdgeMemory {
     mapped_len: usize,
     request_at: usize,
     readable_len: usize,
+}
+
+/// A range of a file, mapped shared.
+#[derive(Debug)]
+pub(crate) struct FileMemory {
+    base: NonNull<c_void>,
+    len: usize,
+}
+
+impl FileMemory {
+    /// Maps `len` bytes of a file from `start`, a page's, on. No page is read before it is touched.
+    ///
+    /// # Errors
+    ///
+    /// What `mmap(2)` and `madvise(2)` say.
+    pub(crate) fn new(
+        fd: BorrowedFd<'_>,
+        start: u64,
+        len: usize,
+    ) -> rustix::io::Result<FileMemory> {
+        use rustix::mm::{Advice, MapFlags, ProtFlags};
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let nowhere = std::ptr::null_mut();
+        // SAFETY: a new mapping, at an address that the kernel chooses, replaces none.
+        let base = unsafe { rustix::mm::mmap(nowhere, len, prot, MapFlags::SHARED, fd, start)? };
+        let base = NonNull::new(base).ok_or(rustix::io::Errno::NOMEM)?;
+        let memory = FileMemory { base, len };
+        // SAFETY: the mapping is ours, and this advice changes no byte of it.
+        unsafe { rustix::mm::madvise(base.as_ptr(), len, Advice::Random)? };
+        Ok(memory)
+    }
+
+    /// Reads the whole of `source` into the mapping from byte `at` on, as far as it reaches;
+    /// returns how many bytes that were.
+    ///
+    /// # Errors
+    ///
+    /// What `pread(2)` says: `EFAULT` for a page that is behind EOF or that cannot be dirtied.
+    pub(crate) fn read_into(&mut self, source: impl AsFd, at: usize) -> rustix::io::Result<usize> {
+        let mut done = 0;
+        while let room = self.len.saturating_sub(at + done)
+            && 0 < room
+        {
+            // SAFETY: `at + done` lies within the mapping.
+            let target = unsafe { self.base.as_ptr().byte_add(at + done) };
+            let fd = source.as_fd().as_raw_fd();
+            // SAFETY: `room` bytes from `target` on are mapped and writable, and no reference into
+            // them exists.
+            let read = unsafe { libc::pread(fd, target, room, done as libc::off_t) };
+            match usize::try_from(read) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(_) => return Err(last_errno()),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes back what was stored, `msync(2)` with `MS_SYNC`.
+    ///
+    /// # Errors
+    ///
+    /// What `msync(2)` says.
+    pub(crate) fn sync(&mut self) -> rustix::io::Result<()> {
+        // SAFETY: the mapping is ours.
+        unsafe { rustix::mm::msync(self.base.as_ptr(), self.len, rustix::mm::MsyncFlags::SYNC) }
+    }
+}
+
+impl Drop for FileMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and no reference into it outlives `self`.
+        unsafe { libc::munmap(self.base.as_ptr(), self.len) };
+    }
+}
+
+fn last_errno() -> rustix::io::Errno {
+    let error = io::Error::last_os_error();
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
 }
 
 /// Where the mapping is asked for. Far from where other threads' mappings go, so that none of them

@@ -15,7 +15,7 @@ use crate::session::{Run, Session, refused, split};
 use crate::{errno_of, ioctl};
 
 /// The most that one `write(2)` takes, in bytes (`MAX_RW_COUNT` with pages of 4 KiB).
-const WRITE_LEN_MAX: u64 = 0x7fff_f000;
+pub(crate) const WRITE_LEN_MAX: u64 = 0x7fff_f000;
 /// The longest that a clock may stand still.
 const TICK_TIME_MAX: Duration = Duration::from_secs(2);
 /// A directory or subvolume to make something in or of.
@@ -70,11 +70,21 @@ impl Session {
                 offset,
                 content,
             } => self.write(name, *offset, content),
-            Op::Truncate { .. }
-            | Op::Fallocate { .. }
-            | Op::Punch { .. }
-            | Op::Zero { .. } => self.resize(op),
+            Op::DirectWrite {
+                name,
+                offset,
+                content,
+            } => self.write_directly(name, *offset, content),
+            Op::MappedWrite {
+                name,
+                offset,
+                content,
+            } => self.write_mapped(name, *offset, content),
+            Op::Truncate { .. } | Op::Fallocate { .. } | Op::Punch { .. } | Op::Zero { .. } => {
+                self.resize(op)
+            }
             Op::Flush { .. }
+            | Op::Fiemap { .. }
             | Op::Fsync { .. }
             | Op::Chattr { .. }
             | Op::Chmod { .. }
@@ -178,11 +188,10 @@ impl Session {
             Err(no_fd) => return not_opened(no_fd),
         };
         let bytes = buffers.bytes_of(content, WRITE_LEN_MAX);
-        Ok(match rustix::io::pwrite(fd, bytes, offset) {
-            Ok(written) if written as u64 == content.len() => Outcome::Done,
-            Ok(written) => Outcome::Short(written as u64),
-            Err(errno) => Outcome::Failed(errno_of(errno)),
-        })
+        Ok(written(
+            refused(rustix::io::pwrite(fd, bytes, offset)),
+            content,
+        ))
     }
 
     /// Operations that need a descriptor open for writing.
@@ -241,6 +250,7 @@ impl Session {
     fn touch(&mut self, op: &Op) -> Result<Outcome, BackendError> {
         let (run, _) = self.run_mut()?;
         let (Op::Flush { name }
+        | Op::Fiemap { name }
         | Op::Fsync { name }
         | Op::Chattr { name, .. }
         | Op::Chmod { name, .. }
@@ -254,9 +264,8 @@ impl Session {
         };
         let result = match op {
             Op::Flush { .. } => map::flush(fd),
-            Op::Fsync { .. } => refused(rustix::fs::fsync(fd))
-                .and_then(|()| map::flush(fd))
-                .and_then(|()| ioctl::commit_filesystem(fd).map(drop)),
+            Op::Fiemap { .. } => map::FileMap::new().read_synced(fd),
+            Op::Fsync { .. } => refused(rustix::fs::fsync(fd)).and_then(|()| settle_and_commit(fd)),
             Op::Chattr {
                 attribute, is_set, ..
             } => set_attribute(fd, attribute_flag(*attribute), *is_set),
@@ -280,6 +289,21 @@ pub(crate) fn outcome(result: Called) -> Outcome {
         Ok(()) => Outcome::Done,
         Err(errno) => Outcome::Failed(errno),
     }
+}
+
+/// Returns the outcome of a write of `content`.
+pub(crate) fn written(result: Result<usize, Errno>, content: &data::Content) -> Outcome {
+    match result {
+        Ok(written) if written as u64 == content.len() => Outcome::Done,
+        Ok(written) => Outcome::Short(written as u64),
+        Err(errno) => Outcome::Failed(errno),
+    }
+}
+
+/// Waits for what an fsync has started, and commits: whether it did so is not said.
+pub(crate) fn settle_and_commit(fd: std::os::fd::BorrowedFd<'_>) -> Called {
+    map::flush(fd)?;
+    ioctl::commit_filesystem(fd).map(drop)
 }
 
 /// Returns the outcome of an operation whose descriptor there is not.

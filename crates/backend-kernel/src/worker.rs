@@ -177,6 +177,9 @@ impl Worker {
             | Op::Delete { .. }
             | Op::Fsync { .. }
             | Op::Flush { .. }
+            | Op::Fiemap { .. }
+            | Op::DirectWrite { .. }
+            | Op::MappedWrite { .. }
             | Op::Snapshot { .. } => LONG_LIMIT.max(self.time_limit),
             _ => self.time_limit,
         }

@@ -49,6 +49,9 @@ pub struct Behaviour {
     /// Whether an empty file of a filesystem mounted nodatasum stays without checksums when its
     /// attributes are set without `FS_NOCOW_FL`. (6.12.113 and 7.2 do so, 6.18.44 does not.)
     pub keeps_mounted_nodatasum: bool,
+    /// Whether a direct write goes past the page cache though its data has checksums. (6.1 does so,
+    /// 6.18 writes it through the page cache.)
+    pub writes_checked_directly: bool,
     /// Largest inline extent in bytes (`max_inline`).
     pub max_inline: u64,
     /// Largest data extent that one delalloc range becomes, in bytes (`BTRFS_MAX_EXTENT_SIZE`).
@@ -76,6 +79,7 @@ impl Behaviour {
         keeps_merged_apart: false,
         cleans_at_sync: false,
         keeps_mounted_nodatasum: true,
+        writes_checked_directly: false,
         max_inline: 2048,
         extent_len_max: 128 << 20,
         prealloc_len_max: 256 << 20,

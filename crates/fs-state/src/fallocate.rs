@@ -106,8 +106,8 @@ impl FsState {
         is_in_file || has_tail || lock_start < lock_end
     }
 
-    /// Makes `offset..offset + len` bytes read as zeros, preallocated but for the blocks at its ends
-    /// that have data (`btrfs_zero_range`); without changing the size if `keeps_size`.
+    /// Makes `offset..offset + len` bytes read as zeros, preallocated but for the blocks at its
+    /// ends that have data (`btrfs_zero_range`); without changing the size if `keeps_size`.
     ///
     /// # Errors
     /// What `vfs_fallocate` refuses: `EINVAL`, `EPERM`, `EFBIG`.

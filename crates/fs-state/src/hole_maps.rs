@@ -17,8 +17,9 @@ pub(crate) struct HoleMaps(BTreeMap<u64, HoleMap>);
 #[derive(Clone, Copy, Debug)]
 struct HoleMap {
     end: u64,
-    /// Waits for an fsync to log it; until then it is not merged with its neighbours.
-    is_modified: bool,
+    /// The transaction in which it was made, if it waits for an fsync to log it; until then it is
+    /// not merged with its neighbours.
+    modified_in: Option<u64>,
     /// Came of a merge (`EXTENT_FLAG_MERGED`).
     is_merged: bool,
 }
@@ -27,7 +28,7 @@ impl HoleMap {
     fn new(end: u64) -> HoleMap {
         HoleMap {
             end,
-            is_modified: false,
+            modified_in: None,
             is_merged: false,
         }
     }
@@ -48,7 +49,7 @@ impl HoleMaps {
     fn insert(&mut self, start: u64, map: HoleMap, keeps_merged_apart: bool) -> u64 {
         let (mut from, mut map) = (start, map);
         let may_merge = |one: HoleMap, two: HoleMap| {
-            !one.is_modified && (!keeps_merged_apart || one.is_merged == two.is_merged)
+            one.modified_in.is_none() && (!keeps_merged_apart || one.is_merged == two.is_merged)
         };
         if let Some((&before, &other)) = self.0.range(..start).next_back()
             && other.end == start
@@ -68,13 +69,13 @@ impl HoleMaps {
         map.end
     }
 
-    /// Caches `start..end` as modified, in place of what was cached there.
-    fn replace(&mut self, start: u64, end: u64) {
+    /// Caches `start..end` as modified in the transaction, in place of what was cached there.
+    fn replace(&mut self, start: u64, end: u64, transid: u64) {
         self.remove(start, end);
         self.0.insert(
             start,
             HoleMap {
-                is_modified: true,
+                modified_in: Some(transid),
                 ..HoleMap::new(end)
             },
         );
@@ -96,24 +97,27 @@ impl HoleMaps {
         }
     }
 
-    /// Forgets the maps that begin in one of these pages, as releasing a page does
-    /// (`try_release_extent_mapping`).
-    pub(crate) fn release(&mut self, pages: &CachedPages) {
-        self.0.retain(|&start, _| !pages.contains(start));
+    /// Forgets the maps that begin in one of these pages, as releasing a page does in the
+    /// transaction (`try_release_extent_mapping`); not those that were modified in it.
+    pub(crate) fn release(&mut self, pages: &CachedPages, transid: u64) {
+        self.0.retain(|&start, map| {
+            let is_new = map.modified_in.is_some_and(|made_in| transid <= made_in);
+            is_new || !pages.contains(start)
+        });
     }
 
     /// Lets every map merge with what is cached next to it later.
     fn clear_modified(&mut self) {
         for map in self.0.values_mut() {
-            map.is_modified = false;
+            map.modified_in = None;
         }
     }
 
     /// Merges what an fsync has logged.
     fn merge_logged(&mut self, keeps_merged_apart: bool) {
         for (start, map) in std::mem::take(&mut self.0) {
-            let is_modified = false;
-            self.insert(start, HoleMap { is_modified, ..map }, keeps_merged_apart);
+            let modified_in = None;
+            self.insert(start, HoleMap { modified_in, ..map }, keeps_merged_apart);
         }
     }
 }
@@ -153,7 +157,10 @@ impl FsState {
 
     /// Makes every hole of `start..end` a modified map, as an expanding truncate and a punch do.
     pub(crate) fn modify_holes(&mut self, id: InodeId, start: u64, end: u64) {
-        self.walk_holes(id, start, end, HoleMaps::replace);
+        let transid = self.transid;
+        self.walk_holes(id, start, end, |maps, start, end| {
+            maps.replace(start, end, transid);
+        });
     }
 
     /// What an fsync does to the maps of an inode that is not committed: a fast one logs them and
@@ -176,7 +183,7 @@ impl FsState {
         id: InodeId,
         start: u64,
         end: u64,
-        found: fn(&mut HoleMaps, u64, u64),
+        found: impl Fn(&mut HoleMaps, u64, u64),
     ) {
         let end = align_up(end);
         let mut at = align_down(start);

@@ -14,6 +14,7 @@
 pub mod behaviour;
 pub mod clone_extents;
 pub mod deletion;
+pub mod direct;
 pub mod directory;
 pub mod drop_extents;
 pub mod extent;
@@ -26,6 +27,7 @@ pub mod inode_cache;
 pub mod item;
 pub mod items;
 pub mod links;
+pub mod mapped;
 pub mod namespace;
 pub mod ordered;
 pub mod page_cache;

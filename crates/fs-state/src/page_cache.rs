@@ -45,6 +45,14 @@ impl CachedPages {
         }
     }
 
+    /// Returns the cached pages of `start..end`.
+    fn within(&self, start: u64, end: u64) -> CachedPages {
+        let mut pages = self.clone();
+        pages.drop(0, start);
+        pages.drop(end, u64::MAX);
+        pages
+    }
+
     /// Returns whether no page is cached.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -105,6 +113,20 @@ impl FsState {
         if start < end {
             self.inode_mut(id).cached.add(start, end);
         }
+    }
+
+    /// Drops the clean pages of `start..end` from the page cache as `posix_fadvise(2)` and a direct
+    /// write do: extent maps go with them.
+    pub(crate) fn release_pages(&mut self, id: InodeId, start: u64, end: u64) {
+        let transid = self.transid;
+        let releases_maps = self.behaviour.releases_maps;
+        let inode = self.inode_mut(id);
+        let pages = inode.cached.within(align_down(start), align_up(end));
+        if releases_maps && !pages.is_empty() {
+            inode.hole_maps.release(&pages, transid);
+            inode.needs_full_sync = true;
+        }
+        self.drop_pages(id, start, end);
     }
 
     /// Drops the clean pages of `start..end` from the page cache, as a clone does to its target.

@@ -117,7 +117,7 @@ impl FsState {
             let cached = std::mem::take(&mut inode.cached);
             inode.digest = None;
             if releases_maps && !cached.is_empty() {
-                inode.hole_maps.release(&cached);
+                inode.hole_maps.release(&cached, u64::MAX);
                 inode.needs_full_sync = true;
             }
         }

@@ -6,10 +6,10 @@ use uapi::Errno;
 use crate::{BLOCK, FileExtent, FsState, InodeId, align_down, align_up, is_aligned};
 
 /// The largest file size, bytes (`s_maxbytes`).
-const SIZE_MAX: u64 = i64::MAX as u64;
+pub(crate) const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// The most that one write call moves, bytes (`MAX_RW_COUNT`).
-const WRITE_LEN_MAX: u64 = (1 << 31) - BLOCK;
+pub(crate) const WRITE_LEN_MAX: u64 = (1 << 31) - BLOCK;
 
 impl FsState {
     /// Writes `content` at `pos`, bytes; returns how many bytes were written.
@@ -27,13 +27,7 @@ impl FsState {
             return Err(Errno::EFBIG);
         }
         let len = content.len().min(WRITE_LEN_MAX).min(SIZE_MAX - pos);
-        let size = self.inode(id).size;
-        self.touch(id);
-        // A write that begins past the block of EOF expands the file first (btrfs_write_check).
-        if align_down(pos) > size {
-            self.truncate_block(id, size);
-            self.modify_holes(id, align_up(size), align_up(pos + len));
-        }
+        self.begin_write(id, pos, len);
         let (start, end) = (align_down(pos), align_up(pos + len));
         let mut pages = Content::zeros(0);
         pages.append(self.page_range(id, start, pos));
@@ -44,6 +38,17 @@ impl FsState {
         inode.size = inode.size.max(pos + len);
         inode.digest = None;
         Ok(len)
+    }
+
+    /// What a write does first: stamps, and if it begins past the block of EOF it expands the file
+    /// (`btrfs_write_check`).
+    pub(crate) fn begin_write(&mut self, id: InodeId, pos: u64, len: u64) {
+        let size = self.inode(id).size;
+        self.touch(id);
+        if align_down(pos) > size {
+            self.truncate_block(id, size);
+            self.modify_holes(id, align_up(size), align_up(pos + len));
+        }
     }
 
     /// Sets the size of a file, bytes.

@@ -57,7 +57,7 @@ impl FsState {
     }
 
     #[inline]
-    fn write_range(&mut self, id: InodeId, start: u64, end: u64) {
+    pub(crate) fn write_range(&mut self, id: InodeId, start: u64, end: u64) {
         if self.dirty_inodes.contains(&id) {
             self.write_dirty_range(id, start, end);
         }
@@ -177,7 +177,14 @@ impl FsState {
     }
 
     /// Returns whether `at..end` of the item may be written in place (`can_nocow_file_extent`).
-    fn can_nocow(&self, id: InodeId, key: u64, slice: &ExtentSlice, at: u64, end: u64) -> bool {
+    pub(crate) fn can_nocow(
+        &self,
+        id: InodeId,
+        key: u64,
+        slice: &ExtentSlice,
+        at: u64,
+        end: u64,
+    ) -> bool {
         let inode = self.inode(id);
         if slice.kind == SliceKind::Written && !inode.is_nodatacow {
             return false;

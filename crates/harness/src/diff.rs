@@ -228,12 +228,24 @@ impl Run<'_> {
         self.nr_since_tree = 0;
         self.sample.begin_episode();
         let mut ops: Vec<Op> = Vec::new();
-        while self.is_on() && (ops.len() as u64) < self.options.episode_steps {
+        let steps_max = self.steps + self.options.episode_steps;
+        while self.is_on() && self.steps < steps_max {
             let start = Instant::now();
-            let is_last = ops.len() as u64 + 1 == self.options.episode_steps
-                || self.steps + 1 == self.options.steps;
+            let is_last = self.steps + 1 == steps_max || self.steps + 1 == self.options.steps;
             let op = self.next_op(source, has_trees, is_last);
             let drawn = start.elapsed();
+            if op == Op::Tree {
+                // A look at the trees drops clean pages: what they have is looked at before, what
+                // lies on disk behind it.
+                let look = Op::Observe { names: Vec::new() };
+                let exchange = duel.exchange(look.clone());
+                let bout = duel.play(witnesses, exchange)?;
+                ops.push(look);
+                if !bout.differences.is_empty() {
+                    self.divergence = Some(divergence(self.steps + 1, ops, bout));
+                    break;
+                }
+            }
             ops.push(op.clone());
             let exchange = duel.exchange(op);
             let bout = duel.play(witnesses, exchange)?;

@@ -102,7 +102,8 @@ impl Duel {
     /// in order.
     pub(crate) fn exchange(&mut self, op: Op) -> Exchange {
         self.nr_ops += 1;
-        let is_survey = self.nr_ops.is_multiple_of(SURVEY_EVERY);
+        let is_of_all = matches!(&op, Op::Observe { names } if names.is_empty());
+        let is_survey = is_of_all || self.nr_ops.is_multiple_of(SURVEY_EVERY);
         // What is written back has to be seen at once where it is to be adopted.
         let is_adopted = self.adopts && (self.is_small || writes_back_all(&op));
         let reach = if is_survey || is_adopted {

@@ -142,7 +142,21 @@ impl Script {
                 name,
                 offset,
                 content,
-            } => self.write(name, *offset, content),
+            } => self.write(name, *offset, content, "xfs_io"),
+            Op::DirectWrite {
+                name,
+                offset,
+                content,
+            } => {
+                self.flush(name);
+                self.write(name, *offset, content, "xfs_io -d");
+                self.flush(name);
+            }
+            Op::MappedWrite {
+                name,
+                offset,
+                content,
+            } => self.store(name, *offset, content),
             Op::Truncate { name, size } => self.xfs_io(name, &format!("truncate {size}")),
             Op::Fallocate {
                 name,
@@ -167,8 +181,9 @@ impl Script {
             }
             Op::Flush { name } => {
                 self.line("# The fiemap of xfs_io writes back and waits, without a commit.");
-                self.tried(&format!("xfs_io -r -c fiemap ./{name} >/dev/null"));
+                self.flush(name);
             }
+            Op::Fiemap { name } => self.tried(&format!("xfs_io -r -c 'fiemap -v' ./{name}")),
             Op::Fsync { name } => self.xfs_io(name, "fsync"),
             Op::Sync => self.tried("sync -f ."),
             Op::Tick => self.line("sleep 0.1"),
@@ -236,15 +251,51 @@ impl Script {
         }
     }
 
-    fn write(&mut self, name: &Name, offset: u64, content: &data::Content) {
+    /// Writes back a file and waits.
+    fn flush(&mut self, name: &Name) {
+        self.tried(&format!("xfs_io -r -c fiemap ./{name} >/dev/null"));
+    }
+
+    /// Stores bytes through a mapping; a store that reaches behind the page of EOF ends in SIGBUS.
+    fn store(&mut self, name: &Name, offset: u64, content: &data::Content) {
+        let len = content.len();
+        let (start, skip) = (offset - offset % 4096, offset % 4096);
+        if let Some(byte) = contents::byte(content) {
+            let map = format!("-c 'mmap -rw {start} {}'", skip + len);
+            let store = format!("-c 'mwrite -S {byte:#04x} {offset} {len}' -c 'msync -s'");
+            self.tried(&format!("xfs_io {map} {store} ./{name}"));
+        } else if !content.is_empty() {
+            let path = self.bytes(content);
+            let program = "import mmap, sys; f = open(sys.argv[1], \"r+b\"); \
+                           b = open(sys.argv[2], \"rb\").read(); o = int(sys.argv[3]); \
+                           m = mmap.mmap(f.fileno(), o % 4096 + len(b), offset=o - o % 4096); \
+                           m[o % 4096:] = b; m.flush()";
+            self.tried(&format!("python3 -c '{program}' ./{name} {path} {offset}"));
+        }
+        self.flush(name);
+        self.tried("sync -f .");
+    }
+
+    fn write(&mut self, name: &Name, offset: u64, content: &data::Content, xfs_io: &str) {
         if let Some(command) = contents::pwrite(offset, content) {
-            self.xfs_io(name, &command);
+            self.tried(&format!("{xfs_io} -c '{command}' ./{name}"));
             return;
         }
         if content.is_empty() {
             self.line(": # A write of nothing is nothing.");
             return;
         }
+        self.bytes(content);
+        let len = content.len();
+        let command = format!(
+            "pwrite -q -b {len} -i $work/bytes-{} {offset} {len}",
+            self.nr_files
+        );
+        self.tried(&format!("{xfs_io} -c \"{command}\" ./{name}"));
+    }
+
+    /// Writes the lines that put bytes into a file, and returns that file's quoted path.
+    fn bytes(&mut self, content: &data::Content) -> String {
         self.nr_files += 1;
         let path = format!("\"$work/bytes-{}\"", self.nr_files);
         self.line("{");
@@ -252,12 +303,7 @@ impl Script {
             self.line(&format!("  {}", contents::producer(run)));
         }
         self.line(&format!("}} >{path}"));
-        let len = content.len();
-        let command = format!(
-            "pwrite -q -b {len} -i $work/bytes-{} {offset} {len}",
-            self.nr_files
-        );
-        self.tried(&format!("xfs_io -c \"{command}\" ./{name}"));
+        path
     }
 
     fn observe(&mut self, name: &Name) {

@@ -12,6 +12,8 @@ use crate::tree::Tree;
 
 /// The largest offset of a file, and the largest size.
 const OFFSET_MAX: u64 = i64::MAX as u64;
+/// Length of a page in bytes.
+const PAGE_LEN: u64 = 4096;
 /// The most bytes that one `write(2)` takes.
 const WRITE_LEN_MAX: u64 = 0x7fff_f000;
 
@@ -48,6 +50,45 @@ pub(crate) fn write(
         .overwrite(offset, content.slice(0..written));
     if written < len {
         Outcome::Short(written)
+    } else {
+        Outcome::Done
+    }
+}
+
+/// Returns the outcome of a store through a mapping: nothing can be stored behind the page of EOF.
+pub(crate) fn mapped_write(
+    tree: &mut Tree,
+    name: &Name,
+    offset: u64,
+    content: &Content,
+    now: u64,
+) -> Outcome {
+    let inode = match open_for_write(tree, name) {
+        Ok(inode) => inode,
+        Err(errno) => return Outcome::NotOpened(errno),
+    };
+    let stored = content.len().min(WRITE_LEN_MAX);
+    let size = inode.size();
+    let errno = match inode.kind {
+        Kind::Regular if offset.saturating_add(stored) > size.next_multiple_of(PAGE_LEN) => {
+            Some(Errno::EFAULT)
+        }
+        _ if stored == 0 => Some(Errno::EINVAL),
+        Kind::Regular if inode.is_append => Some(Errno::EACCES),
+        Kind::Regular => None,
+        Kind::Directory | Kind::SubvolumeTop | Kind::Stub => Some(Errno::EACCES),
+        Kind::Fifo => Some(Errno::ENODEV),
+    };
+    if let Some(errno) = errno {
+        return Outcome::Failed(errno);
+    }
+    let inside = stored.min(size.saturating_sub(offset));
+    let bytes = inode.change_content(now);
+    if 0 < inside {
+        bytes.overwrite(offset, content.slice(0..inside));
+    }
+    if stored < content.len() {
+        Outcome::Short(stored)
     } else {
         Outcome::Done
     }

@@ -98,6 +98,16 @@ impl Reference {
                 offset,
                 content,
             } => io::write(tree, name, *offset, content, now),
+            Op::DirectWrite {
+                name,
+                offset,
+                content,
+            } => io::write(tree, name, *offset, content, now),
+            Op::MappedWrite {
+                name,
+                offset,
+                content,
+            } => io::mapped_write(tree, name, *offset, content, now),
             Op::Truncate { name, size } => io::truncate(tree, name, *size, now),
             Op::Fallocate {
                 name,
@@ -128,7 +138,7 @@ impl Reference {
                 };
                 io::fallocate(tree, name, *offset, *len, allocation, now)
             }
-            Op::Flush { name } => self.flush(name, Errno::ESPIPE),
+            Op::Flush { name } | Op::Fiemap { name } => self.flush(name, Errno::ESPIPE),
             Op::Fsync { name } => self.flush(name, Errno::EINVAL),
             Op::Sync | Op::Tick | Op::Tree | Op::Observe { .. } => Outcome::Done,
             Op::Chattr {

@@ -35,6 +35,7 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     releases_maps: false,
     inlines_first: false,
     keeps_mounted_nodatasum: false,
+    writes_checked_directly: true,
     ..Behaviour::LATEST
 };
 

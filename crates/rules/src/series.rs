@@ -27,12 +27,16 @@ pub const SERIES: &[Patch] = &[
     LOCK_TARGET_RANGE_ONLY,
     HOLES_READ_AS_ONE,
     RELEASE_MAPS_WITH_PAGES,
+    CHECKED_THROUGH_CACHE,
     INLINE_BEFORE_NOCOW,
     CHATTR_KEEPS_NODATASUM,
 ];
 
 /// Patches of later releases that the stable kernels of a release have too.
-pub const BACKPORTS: &[(&str, Release)] = &[(CHATTR_KEEPS_NODATASUM.id, Release::new(6, 12, 0))];
+pub const BACKPORTS: &[(&str, Release)] = &[
+    (CHATTR_KEEPS_NODATASUM.id, Release::new(6, 12, 0)),
+    (CHECKED_THROUGH_CACHE.id, Release::new(6, 12, 0)),
+];
 
 /// The merged form copies the whole list in and out.
 pub const COPY_LIST_AT_ONCE: Patch = Patch {
@@ -256,6 +260,17 @@ pub const RELEASE_MAPS_WITH_PAGES: Patch = Patch {
     since: Some(Release::new(6, 12, 0)),
     hunks: &[Hunk::SetBehaviour(|behaviour| {
         behaviour.releases_maps = true
+    })],
+};
+
+/// Pages can change while they are written directly, checksums cannot.
+pub const CHECKED_THROUGH_CACHE: Patch = Patch {
+    id: "checked-through-cache",
+    subject: "Write through the page cache what is written directly and has checksums",
+    cite: Cite::new("fs/btrfs/direct-io.c", "btrfs_direct_write", "968f19c5b1b7"),
+    since: Some(Release::new(6, 15, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.writes_checked_directly = false
     })],
 };
 

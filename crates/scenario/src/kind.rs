@@ -4,7 +4,7 @@ use crate::Op;
 
 impl Op {
     /// Every kind of operation that does something, in the order of the language.
-    pub const KINDS: [&'static str; 27] = [
+    pub const KINDS: [&'static str; 30] = [
         "file",
         "dir",
         "fifo",
@@ -18,11 +18,14 @@ impl Op {
         "unlink held",
         "close",
         "pwrite",
+        "dwrite",
+        "mwrite",
         "truncate",
         "falloc",
         "fpunch",
         "fzero",
         "flush",
+        "fiemap",
         "fsync",
         "sync",
         "tick",
@@ -52,11 +55,14 @@ impl Op {
             Op::Unlink { .. } => "unlink held",
             Op::Close { .. } => "close",
             Op::Write { .. } => "pwrite",
+            Op::DirectWrite { .. } => "dwrite",
+            Op::MappedWrite { .. } => "mwrite",
             Op::Truncate { .. } => "truncate",
             Op::Fallocate { .. } => "falloc",
             Op::Punch { .. } => "fpunch",
             Op::Zero { .. } => "fzero",
             Op::Flush { .. } => "flush",
+            Op::Fiemap { .. } => "fiemap",
             Op::Fsync { .. } => "fsync",
             Op::Sync => "sync",
             Op::Tick => "tick",

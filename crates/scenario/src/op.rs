@@ -49,6 +49,23 @@ pub enum Op {
         offset: u64,
         content: Content,
     },
+    /// Writes back the file, then one `pwrite(2)` with `O_DIRECT` from aligned memory through a
+    /// read-write descriptor, then writes back the file again: of dirty pages in its way a direct
+    /// write does not tell reliably, and what it starts completes behind the caller's back.
+    DirectWrite {
+        name: Name,
+        offset: u64,
+        content: Content,
+    },
+    /// Stores into the file's pages through a shared mapping of its own, then `msync(2)` of that
+    /// with `MS_SYNC`, and what [`Op::Fsync`] does besides: that is an fsync. Nothing is stored if
+    /// any byte lies behind the page of EOF: then the answer is `EFAULT`. Of the page of EOF, what
+    /// is stored behind EOF is lost.
+    MappedWrite {
+        name: Name,
+        offset: u64,
+        content: Content,
+    },
     /// One `ftruncate(2)`.
     Truncate { name: Name, size: u64 },
     /// One `fallocate(2)`, with `FALLOC_FL_KEEP_SIZE` if `keeps_size`.
@@ -69,6 +86,9 @@ pub enum Op {
     },
     /// Writes back the file's dirty data and waits for its ordered extents, without a commit.
     Flush { name: Name },
+    /// The file's map with `FIEMAP_FLAG_SYNC`: a flush, then a walk of back references, which keeps
+    /// later changes of them apart from earlier ones.
+    Fiemap { name: Name },
     /// `fsync(2)`, then waits for the file's ordered extents and commits; other files' dirty data
     /// stays dirty. Whether an fsync commits by itself depends on what else its transaction has.
     Fsync { name: Name },
@@ -241,11 +261,14 @@ impl Op {
             | Op::Close { name }
             | Op::Delete { name }
             | Op::Write { name, .. }
+            | Op::DirectWrite { name, .. }
+            | Op::MappedWrite { name, .. }
             | Op::Truncate { name, .. }
             | Op::Fallocate { name, .. }
             | Op::Punch { name, .. }
             | Op::Zero { name, .. }
             | Op::Flush { name }
+            | Op::Fiemap { name }
             | Op::Fsync { name }
             | Op::Chattr { name, .. }
             | Op::Chmod { name, .. }

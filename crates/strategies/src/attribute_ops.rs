@@ -12,6 +12,11 @@ const NR_PLACES_MAX: usize = 4;
 impl Swarm {
     /// Returns a change of an attribute. Immutable files become mutable again soon.
     pub(crate) fn draw_attribute(&mut self) -> Option<Op> {
+        if self.dice.is(15)
+            && let Some(op) = self.draw_folder_attribute()
+        {
+            return Some(op);
+        }
         let idx = self.pick_writable()?;
         let File {
             name,
@@ -37,6 +42,27 @@ impl Swarm {
             self.plan.push_back(Op::Dedupe(call));
         }
         Some(self.immutable_for_a_while(name))
+    }
+
+    /// Returns a change of what a folder passes on to files that are created in it, and mostly the
+    /// creation of one.
+    fn draw_folder_attribute(&mut self) -> Option<Op> {
+        let folders = self.places.iter();
+        let folders: Vec<Name> = folders
+            .filter(|place| place.kind != PlaceKind::Fifo)
+            .map(|place| place.name.clone())
+            .collect();
+        let folder = folders.get(self.dice.idx(folders.len()))?.clone();
+        if self.dice.is(60) {
+            let is_nocow = false;
+            let name = self.unused_name_in(&folder);
+            self.plan.push_back(Op::File { name, is_nocow });
+        }
+        Some(Op::Chattr {
+            name: folder,
+            attribute: Attribute::Nocow,
+            is_set: self.dice.is(75),
+        })
     }
 
     /// Returns the operation that makes a file immutable, and plans its end.

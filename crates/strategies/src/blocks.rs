@@ -76,6 +76,18 @@ impl BlockMap {
         before != HOLE && before != DIRTY && before + 1 == after
     }
 
+    /// Returns how many blocks from `block` on, at most `nr_max`, lie in one extent, are all holes,
+    /// or are all dirty. Behind EOF everything is a hole.
+    pub(crate) fn nr_alike(&self, block: usize, nr_max: usize) -> usize {
+        let place = |block: usize| self.places.get(block).copied().unwrap_or(HOLE);
+        let first = place(block);
+        let is_alike = |nth: &usize| match first {
+            HOLE | DIRTY => place(block + nth) == first,
+            _ => place(block + nth) == first + *nth as Place,
+        };
+        (1..nr_max).take_while(is_alike).count() + 1
+    }
+
     /// Follows a change of the file's size from `old_size` to that of `content`, in bytes.
     pub(crate) fn resize(&mut self, old_size: u64, content: &Content) {
         let nr_blocks = nr_blocks_of(content.len());

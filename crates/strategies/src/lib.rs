@@ -27,6 +27,7 @@ mod pair;
 mod shadow;
 mod small;
 mod snapshot_ops;
+mod store_ops;
 mod swarm;
 mod tail_ops;
 mod weights;

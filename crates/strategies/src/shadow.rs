@@ -119,6 +119,25 @@ impl Shadow {
                     }
                 });
             }
+            Op::DirectWrite {
+                name,
+                offset,
+                content,
+            }
+            | Op::MappedWrite {
+                name,
+                offset,
+                content,
+            } => {
+                let len = content.len();
+                self.follow(name, |blocks, old_size, content, allocator| {
+                    blocks.flush(0, allocator);
+                    if 0 < len {
+                        blocks.write(*offset, len, old_size, content);
+                    }
+                    blocks.flush(0, allocator);
+                });
+            }
             Op::Truncate { name, .. } => self.follow(name, |blocks, old_size, content, _| {
                 blocks.resize(old_size, content);
             }),
@@ -139,7 +158,7 @@ impl Shadow {
                 blocks.resize(old_size, content);
                 blocks.zero(*offset, *len, content, allocator);
             }),
-            Op::Flush { name } | Op::Fsync { name } => {
+            Op::Flush { name } | Op::Fiemap { name } | Op::Fsync { name } => {
                 self.follow(name, |blocks, _, _, allocator| blocks.flush(0, allocator));
             }
             Op::Sync | Op::Tree => self.flush_all(),
@@ -166,6 +185,9 @@ impl Shadow {
         };
         let makes_big = match op {
             Op::Write {
+                offset, content, ..
+            }
+            | Op::DirectWrite {
                 offset, content, ..
             } => BIG_FILE_LEN < offset.saturating_add(content.len()),
             Op::Truncate { size, .. } => BIG_FILE_LEN < *size,

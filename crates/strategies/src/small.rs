@@ -137,7 +137,7 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                 Caller::USER_UID
             },
         },
-        _ => match choices.below(8) {
+        _ => match choices.below(11) {
             0 => Op::Tick,
             1 => Op::Dir { name: name("E") },
             2 => Op::Fifo { name: name("F") },
@@ -151,6 +151,27 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
             },
             6 => Op::Close {
                 name: any_name(choices),
+            },
+            7 => {
+                let offset = block(choices);
+                let (offset, content) = bytes(choices, offset);
+                Op::DirectWrite {
+                    name: file(choices),
+                    offset,
+                    content,
+                }
+            }
+            8 => {
+                let offset = block(choices);
+                let (offset, content) = bytes(choices, offset);
+                Op::MappedWrite {
+                    name: file(choices),
+                    offset,
+                    content,
+                }
+            }
+            9 => Op::Fiemap {
+                name: file(choices),
             },
             _ => Op::Zero {
                 name: file(choices),

@@ -17,6 +17,9 @@ pub(crate) enum Draw {
     Fallocate,
     Punch,
     Zero,
+    DirectWrite,
+    MappedWrite,
+    Fiemap,
     Flush,
     Fsync,
     Sync,
@@ -34,7 +37,7 @@ pub(crate) enum Draw {
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
-const DRAWS: [(Draw, u32, bool); 22] = [
+const DRAWS: [(Draw, u32, bool); 25] = [
     (Draw::Write, 4400, false),
     (Draw::Dedupe, 2700, false),
     (Draw::Clone, 400, true),
@@ -43,6 +46,9 @@ const DRAWS: [(Draw, u32, bool); 22] = [
     (Draw::Fallocate, 200, true),
     (Draw::Punch, 200, true),
     (Draw::Zero, 120, true),
+    (Draw::DirectWrite, 150, true),
+    (Draw::MappedWrite, 120, true),
+    (Draw::Fiemap, 60, true),
     (Draw::Flush, 400, true),
     (Draw::Fsync, 200, true),
     (Draw::Sync, 150, true),

@@ -5,18 +5,26 @@ use scenario::Op;
 
 /// Returns the `xfs_io` command that writes a content by itself, if it can: one byte repeated.
 pub(super) fn pwrite(offset: u64, content: &Content) -> Option<String> {
-    let [run] = content.runs() else { return None };
-    let Fill::Byte(byte) = run.fill() else {
-        return None;
-    };
-    let len = run.len();
+    let (byte, len) = (byte(content)?, content.len());
     // The buffer as long as the range makes it one pwrite(2).
     Some(format!("pwrite -q -b {len} -S {byte:#04x} {offset} {len}"))
 }
 
+/// Returns the byte that a content repeats, if it is nothing else.
+pub(super) fn byte(content: &Content) -> Option<u8> {
+    let [run] = content.runs() else { return None };
+    match run.fill() {
+        Fill::Byte(byte) => Some(*byte),
+        Fill::Pattern { .. } | Fill::Literal { .. } => None,
+    }
+}
+
 /// Returns whether an operation writes bytes that only the pattern program prints.
 pub(super) fn needs_pattern(op: &Op) -> bool {
-    let Op::Write { content, .. } = op else {
+    let (Op::Write { content, .. }
+    | Op::DirectWrite { content, .. }
+    | Op::MappedWrite { content, .. }) = op
+    else {
         return false;
     };
     content

@@ -61,6 +61,16 @@ fn points(ops: &[Op], name: &Name) -> BTreeSet<u64> {
                 name,
                 offset,
                 content,
+            }
+            | Op::DirectWrite {
+                name,
+                offset,
+                content,
+            }
+            | Op::MappedWrite {
+                name,
+                offset,
+                content,
             } => add(Some(name), *offset, content.len()),
             Op::Truncate { name, size } => add(Some(name), *size, 0),
             Op::Fallocate {
@@ -144,6 +154,16 @@ fn without(ops: &[Op], cut: &Cut<'_>) -> Vec<Op> {
                 name,
                 offset,
                 content,
+            }
+            | Op::DirectWrite {
+                name,
+                offset,
+                content,
+            }
+            | Op::MappedWrite {
+                name,
+                offset,
+                content,
             } if name == cut.name => {
                 let start = cut.at.saturating_sub(*offset).min(content.len());
                 let end = cut.at.saturating_add(cut.len).saturating_sub(*offset);
@@ -162,9 +182,7 @@ fn without(ops: &[Op], cut: &Cut<'_>) -> Vec<Op> {
             | Op::Punch { name, offset, len }
             | Op::Zero {
                 name, offset, len, ..
-            }
-                if name == cut.name =>
-            {
+            } if name == cut.name => {
                 let mut end = offset.saturating_add(*len);
                 cut.shift(&mut end);
                 cut.shift(offset);

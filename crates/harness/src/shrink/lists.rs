@@ -178,11 +178,14 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         | Op::Close { name }
         | Op::Delete { name }
         | Op::Write { name, .. }
+        | Op::DirectWrite { name, .. }
+        | Op::MappedWrite { name, .. }
         | Op::Truncate { name, .. }
         | Op::Fallocate { name, .. }
         | Op::Punch { name, .. }
         | Op::Zero { name, .. }
         | Op::Flush { name }
+        | Op::Fiemap { name }
         | Op::Fsync { name }
         | Op::Chattr { name, .. }
         | Op::Chmod { name, .. }

@@ -26,6 +26,47 @@ pub(super) fn ops(op: &Op) -> Vec<Op> {
                 content,
             })
             .collect(),
+        Op::DirectWrite {
+            name,
+            offset,
+            content,
+        } => [Op::Write {
+            name: name.clone(),
+            offset: *offset,
+            content: content.clone(),
+        }]
+        .into_iter()
+        .chain(
+            writes(*offset, content)
+                .into_iter()
+                .map(|(offset, content)| Op::DirectWrite {
+                    name: name.clone(),
+                    offset,
+                    content,
+                }),
+        )
+        .collect(),
+        Op::MappedWrite {
+            name,
+            offset,
+            content,
+        } => [Op::Write {
+            name: name.clone(),
+            offset: *offset,
+            content: content.clone(),
+        }]
+        .into_iter()
+        .chain(
+            writes(*offset, content)
+                .into_iter()
+                .map(|(offset, content)| Op::MappedWrite {
+                    name: name.clone(),
+                    offset,
+                    content,
+                }),
+        )
+        .collect(),
+        Op::Fiemap { name } => vec![Op::Flush { name: name.clone() }],
         Op::Truncate { name, size } => smaller(*size)
             .into_iter()
             .map(|size| Op::Truncate {

@@ -2,6 +2,7 @@
 //!
 //! What the VFS refuses before a filesystem is asked is here; the rest is `fs_state`'s.
 
+use data::Content;
 use fs_state::{AttributeKind, InodeId, Kind};
 use scenario::{Answer, Attribute, Name, Op, Outcome};
 use uapi::Errno;
@@ -27,11 +28,14 @@ impl Sequential {
             Op::Clone(call) => self.clone_range(call),
             Op::Tree => Ok(self.tree()),
             Op::Write { .. }
+            | Op::DirectWrite { .. }
+            | Op::MappedWrite { .. }
             | Op::Truncate { .. }
             | Op::Fallocate { .. }
             | Op::Punch { .. }
             | Op::Zero { .. } => self.write_through(op).map(Answer::plain),
             Op::Flush { .. }
+            | Op::Fiemap { .. }
             | Op::Fsync { .. }
             | Op::Chattr { .. }
             | Op::Chmod { .. }
@@ -168,6 +172,8 @@ impl Sequential {
     /// Operations through a read-write descriptor (directories: the read-only one there is).
     fn write_through(&mut self, op: &Op) -> Result<Outcome, Errno> {
         let (Op::Write { name, .. }
+        | Op::DirectWrite { name, .. }
+        | Op::MappedWrite { name, .. }
         | Op::Truncate { name, .. }
         | Op::Fallocate { name, .. }
         | Op::Punch { name, .. }
@@ -185,13 +191,26 @@ impl Sequential {
             Op::Write {
                 offset, content, ..
             } => {
-                return Ok(
-                    match may_write(kind, *offset).and_then(|()| fs.write(id, *offset, content)) {
-                        Ok(written) if written == content.len() => Outcome::Done,
-                        Ok(written) => Outcome::Short(written),
-                        Err(errno) => Outcome::Failed(errno),
-                    },
-                );
+                let result = may_write(kind, *offset).and_then(|()| fs.write(id, *offset, content));
+                return Ok(written(result, content));
+            }
+            Op::DirectWrite {
+                offset, content, ..
+            } => {
+                let result =
+                    may_write(kind, *offset).and_then(|()| fs.direct_write(id, *offset, content));
+                return Ok(written(result, content));
+            }
+            Op::MappedWrite {
+                offset, content, ..
+            } => {
+                let result = match kind {
+                    Kind::Regular => fs.mapped_write(id, *offset, content),
+                    _ if content.is_empty() => Err(Errno::EINVAL),
+                    Kind::Directory => Err(Errno::EACCES),
+                    Kind::Fifo => Err(Errno::ENODEV),
+                };
+                return Ok(written(result, content));
             }
             Op::Truncate { size, .. } if kind == Kind::Regular => fs.truncate(id, *size),
             Op::Truncate { .. } => Err(Errno::EINVAL),
@@ -220,6 +239,7 @@ impl Sequential {
     /// Operations for which a descriptor open for reading will do.
     fn touch(&mut self, op: &Op) -> Result<Outcome, Errno> {
         let (Op::Flush { name }
+        | Op::Fiemap { name }
         | Op::Fsync { name }
         | Op::Chattr { name, .. }
         | Op::Chmod { name, .. }
@@ -238,6 +258,11 @@ impl Sequential {
                 fs.flush(id);
                 Ok(())
             }
+            Op::Fiemap { .. } if kind == Kind::Regular => {
+                fs.flush(id);
+                fs.fiemap(id);
+                Ok(())
+            }
             Op::Fsync { .. } if kind == Kind::Regular => {
                 fs.fsync(id);
                 Ok(())
@@ -245,7 +270,7 @@ impl Sequential {
             // A fifo cannot be synced: its file operations have no fsync.
             Op::Fsync { .. } if kind == Kind::Fifo => Err(Errno::EINVAL),
             // Waiting for ordered extents asks for the map, and these have none.
-            Op::Flush { .. } | Op::Fsync { .. } => Err(Errno::EOPNOTSUPP),
+            Op::Flush { .. } | Op::Fiemap { .. } | Op::Fsync { .. } => Err(Errno::EOPNOTSUPP),
             Op::Chattr { .. } if kind == Kind::Fifo => Err(Errno::ENOTTY),
             Op::Chattr {
                 attribute, is_set, ..
@@ -268,6 +293,15 @@ impl Sequential {
 fn outcome(result: Called) -> Outcome {
     match result {
         Ok(()) => Outcome::Done,
+        Err(errno) => Outcome::Failed(errno),
+    }
+}
+
+/// Returns the outcome of a write of `content`.
+fn written(result: Result<u64, Errno>, content: &Content) -> Outcome {
+    match result {
+        Ok(written) if written == content.len() => Outcome::Done,
+        Ok(written) => Outcome::Short(written),
         Err(errno) => Outcome::Failed(errno),
     }
 }

@@ -10,8 +10,8 @@ use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, 
 
 /// The verbs, for the error about an unknown one.
 const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, delete, link, rename, unlink, close, \
-                     pwrite, truncate, falloc, fpunch, fzero, flush, fsync, sync, tick, tree, chattr, \
-                     chmod, chown, clone, dedupe, observe";
+                     pwrite, dwrite, mwrite, truncate, falloc, fpunch, fzero, flush, fiemap, fsync, \
+                     sync, tick, tree, chattr, chmod, chown, clone, dedupe, observe";
 
 const MEMORY: &str =
     "memory=unmapped-after:N, memory=readonly-after:N, memory=half-header or memory=pointer:N";
@@ -65,6 +65,16 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
             offset: size(cursor, "an offset")?,
             content: content::parse(cursor)?,
         },
+        "dwrite" => Op::DirectWrite {
+            name: name(cursor)?,
+            offset: size(cursor, "an offset")?,
+            content: content::parse(cursor)?,
+        },
+        "mwrite" => Op::MappedWrite {
+            name: name(cursor)?,
+            offset: size(cursor, "an offset")?,
+            content: content::parse(cursor)?,
+        },
         "truncate" => Op::Truncate {
             name: name(cursor)?,
             size: size(cursor, "a size")?,
@@ -87,6 +97,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
             keeps_size: cursor.flag("keep-size")?,
         },
         "flush" => Op::Flush {
+            name: name(cursor)?,
+        },
+        "fiemap" => Op::Fiemap {
             name: name(cursor)?,
         },
         "fsync" => Op::Fsync {

@@ -35,6 +35,22 @@ impl fmt::Display for Op {
                 write!(f, "pwrite {name} {} ", Size(*offset))?;
                 content::print(f, content)
             }
+            Op::DirectWrite {
+                name,
+                offset,
+                content,
+            } => {
+                write!(f, "dwrite {name} {} ", Size(*offset))?;
+                content::print(f, content)
+            }
+            Op::MappedWrite {
+                name,
+                offset,
+                content,
+            } => {
+                write!(f, "mwrite {name} {} ", Size(*offset))?;
+                content::print(f, content)
+            }
             Op::Truncate { name, size } => write!(f, "truncate {name} {}", Size(*size)),
             Op::Fallocate {
                 name,
@@ -68,6 +84,7 @@ impl fmt::Display for Op {
                 )
             }
             Op::Flush { name } => write!(f, "flush {name}"),
+            Op::Fiemap { name } => write!(f, "fiemap {name}"),
             Op::Fsync { name } => write!(f, "fsync {name}"),
             Op::Sync => f.write_str("sync"),
             Op::Tick => f.write_str("tick"),

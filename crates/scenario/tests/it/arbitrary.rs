@@ -168,6 +168,16 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         }),
     ];
     let others = prop_oneof![
+        (name(), number(), content()).prop_map(|(name, offset, content)| Op::DirectWrite {
+            name,
+            offset,
+            content
+        }),
+        (name(), number(), content()).prop_map(|(name, offset, content)| Op::MappedWrite {
+            name,
+            offset,
+            content
+        }),
         (name(), number(), number()).prop_map(|(name, offset, len)| Op::Punch {
             name,
             offset,
@@ -182,6 +192,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             }
         }),
         name().prop_map(|name| Op::Flush { name }),
+        name().prop_map(|name| Op::Fiemap { name }),
         name().prop_map(|name| Op::Fsync { name }),
         Just(Op::Sync),
         Just(Op::Tick),

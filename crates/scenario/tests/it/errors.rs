@@ -30,8 +30,8 @@ fn an_unknown_verb_lists_the_verbs() {
     check(
         "frobnicate A",
         "line 1, column 1: expected one of file, dir, fifo, subvol, snapshot, delete, link, \
-         rename, unlink, close, pwrite, truncate, falloc, fpunch, fzero, flush, fsync, sync, \
-         tick, tree, chattr, chmod, chown, clone, dedupe, observe, found \"frobnicate\"",
+         rename, unlink, close, pwrite, dwrite, mwrite, truncate, falloc, fpunch, fzero, flush, \
+         fiemap, fsync, sync, tick, tree, chattr, chmod, chown, clone, dedupe, observe, found \"frobnicate\"",
     );
 }
 

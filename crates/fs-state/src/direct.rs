@@ -1,0 +1,113 @@
+//! Direct writes: extents made without the page cache (fs/btrfs/direct-io.c).
+//!
+//! A direct write goes by the extent maps that it meets: each is overwritten by an ordered extent
+//! of its own. What it cannot do is left to a buffered write whose range is written back at once.
+
+use data::Content;
+use uapi::Errno;
+
+use crate::ordered::{OrderedExtent, OrderedKind};
+use crate::write::{SIZE_MAX, WRITE_LEN_MAX};
+use crate::{FileExtent, FsState, InodeId, SliceKind, align_up, is_aligned};
+
+impl FsState {
+    /// Writes back the file, writes `content` at `pos`, bytes, with `O_DIRECT`, and writes back the
+    /// file again; returns how many bytes were written.
+    ///
+    /// # Errors
+    /// Those of [`FsState::write`].
+    pub fn direct_write(&mut self, id: InodeId, pos: u64, content: &Content) -> Result<u64, Errno> {
+        self.flush(id);
+        let written = match content.len().min(WRITE_LEN_MAX) {
+            len if self.may_write_directly(id, pos, len) => {
+                let content = content.slice(0..len);
+                self.begin_write(id, pos, len);
+                self.write_around_cache(id, pos, &content);
+                Ok(len)
+            }
+            _ => self.write_through_cache(id, pos, content),
+        };
+        self.flush(id);
+        written
+    }
+
+    /// Returns whether nothing forces a write into the page cache (`check_direct_IO`,
+    /// `btrfs_dio_iomap_begin`).
+    fn may_write_directly(&self, id: InodeId, pos: u64, len: u64) -> bool {
+        let inode = self.inode(id);
+        let is_whole = 0 < len && is_aligned(pos) && is_aligned(len) && pos <= SIZE_MAX - len;
+        let begins_inline = pos == 0 && matches!(self.item_at(id, 0), Some(FileExtent::Inline(_)));
+        is_whole && !begins_inline && (inode.is_nodatasum || self.behaviour.writes_checked_directly)
+    }
+
+    /// A buffered write, written back and dropped from the page cache.
+    fn write_through_cache(
+        &mut self,
+        id: InodeId,
+        pos: u64,
+        content: &Content,
+    ) -> Result<u64, Errno> {
+        let written = self.write(id, pos, content)?;
+        if 0 < written {
+            self.write_range(id, pos, pos + written);
+            self.release_pages(id, pos, pos + written);
+        }
+        Ok(written)
+    }
+
+    /// Writes whole blocks to where the items say, or to extents of their own.
+    fn write_around_cache(&mut self, id: InodeId, pos: u64, content: &Content) {
+        let end = pos + content.len();
+        self.release_pages(id, pos, end);
+        let mut at = pos;
+        while at < end {
+            let (piece_end, in_place) = self.next_direct_piece(id, at, end);
+            let piece = content.slice(at - pos..piece_end - pos);
+            let (extent, offset, kind) = match in_place {
+                Some((extent, offset)) => (extent, offset, OrderedKind::Nocow),
+                None => {
+                    let extent = self.extents.allocate(piece.clone(), self.transid);
+                    (extent, 0, OrderedKind::Cow)
+                }
+            };
+            let ordered = OrderedExtent {
+                extent,
+                offset,
+                content: piece,
+                kind,
+            };
+            self.inode_mut(id).ordered.insert(at, ordered);
+            at = piece_end;
+        }
+        self.dirty_inodes.insert(id);
+        let inode = self.inode_mut(id);
+        inode.size = inode.size.max(end);
+        inode.digest = None;
+        self.finish_ordered_range(id, pos, end);
+        self.release_pages(id, pos, end);
+    }
+
+    /// Returns the end of the extent map at `at`, at most `end`, and where the bytes go if they may
+    /// be written in place.
+    fn next_direct_piece(
+        &mut self,
+        id: InodeId,
+        at: u64,
+        end: u64,
+    ) -> (u64, Option<(crate::ExtentId, u64)>) {
+        if let Some(hole_end) = self.hole_end(id, at, end - at) {
+            return (hole_end.min(end), None);
+        }
+        let Some((key, item)) = self.item_at_or_behind(id, at) else {
+            return (end, None);
+        };
+        let piece_end = align_up(item.end(key)).min(end);
+        let Some(slice) = item.slice() else {
+            return (piece_end, None);
+        };
+        let may_stay = slice.kind == SliceKind::Prealloc || self.inode(id).is_nodatacow;
+        let in_place = (may_stay && self.can_nocow(id, key, &slice, at, piece_end))
+            .then(|| (slice.extent, slice.offset + (at - key)));
+        (piece_end, in_place)
+    }
+}

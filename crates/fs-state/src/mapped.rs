@@ -1,0 +1,48 @@
+//! Stores through a shared mapping (`btrfs_page_mkwrite`, fs/btrfs/file.c).
+
+use data::Content;
+use uapi::Errno;
+
+use crate::write::WRITE_LEN_MAX;
+use crate::{BLOCK, FsState, InodeId, align_down, align_up};
+
+impl FsState {
+    /// Stores `content` at `pos`, bytes, through a mapping, then writes the file back as an fsync
+    /// does; returns how many bytes were stored. The size stays.
+    ///
+    /// # Errors
+    /// `EFAULT` if not all of it lies in pages of the file, and what `mmap(2)` answers: `EINVAL`
+    /// for no bytes, `EACCES` for an append-only inode.
+    pub fn mapped_write(&mut self, id: InodeId, pos: u64, content: &Content) -> Result<u64, Errno> {
+        let len = content.len().min(WRITE_LEN_MAX);
+        let end = pos.checked_add(len).ok_or(Errno::EFAULT)?;
+        let inode = self.inode(id);
+        let size = inode.size;
+        if align_up(size) < end {
+            return Err(Errno::EFAULT);
+        }
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if inode.is_append {
+            return Err(Errno::EACCES);
+        }
+        self.touch(id);
+        let (start, pages_end) = (align_down(pos), align_up(end));
+        // Each page faults by itself, and is read if it is not there.
+        for page in (start..pages_end).step_by(BLOCK as usize) {
+            self.read_pages(id, page, page + BLOCK);
+        }
+        let mut pages = self.page_range(id, start, pages_end);
+        pages.overwrite(pos - start, content.slice(0..len));
+        if size < pages_end {
+            // What lies behind EOF is zeroed when the page is written.
+            pages.truncate(size.max(start) - start);
+            pages.append(Content::zeros(pages_end - size.max(start)));
+        }
+        self.dirty_pages(id, start, pages);
+        self.inode_mut(id).digest = None;
+        self.fsync(id);
+        Ok(len)
+    }
+}
