@@ -44,8 +44,9 @@ const SUBCOMMANDS: &[Subcommand] = &[
     ),
     (
         "peers",
-        "[--sets A,B] [--tools A,B] [--runs 3] [--limit SECONDS] [--out FOLDER]: measure tools \
-         that dedupe side by side",
+        "[--sets A,B] [--tools A,B] [--runs 3] [--limit SECONDS] [--out FOLDER] [--xsame PROGRAM]: \
+         measure tools that dedupe side by side; --write FOLDER: write the sets there and stop; \
+         --growth PERCENT: how the time of xsame grows with many equals",
         peers::run,
     ),
     (

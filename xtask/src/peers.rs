@@ -1,13 +1,19 @@
 //! `cargo xtask peers`: the deduplicating programs side by side, on the same data sets.
 //!
 //! For each set a filesystem is made once and copied for each run, so that every run begins with
-//! the same extents. What is printed and written to `docs/peers.md` is the median of the runs.
+//! the same extents. What is printed and written to `docs/peers.md` is the median of the runs;
+//! sets that are not measured this time are there as they were the last time.
 //! Everything happens in a mount and process namespace of its own, on unlinked images: however
 //! the run ends, nothing stays behind.
 
+mod chart;
 mod data;
 mod filesystem;
+mod growth;
 mod measure;
+mod optimum;
+mod points;
+mod record;
 mod report;
 mod tools;
 
@@ -18,8 +24,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::command::{find, finish};
 use data::Set;
-use measure::Row;
-use tools::Tool;
+use points::Point;
+use record::Record;
+use tools::{Task, Tool};
 
 /// The word by which the program knows that it is in its namespaces.
 const INSIDE: &str = "--inside";
@@ -31,6 +38,9 @@ struct Options {
     nr_runs: usize,
     limit_s: u64,
     out: Option<PathBuf>,
+    write: Option<PathBuf>,
+    /// Percent of what is made to see how time grows; `None` if the tools are measured.
+    growth: Option<u64>,
 }
 
 /// Installs the peers and measures them all.
@@ -44,13 +54,20 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
     {
         return measure_all(Path::new(folder), &parse(words)?);
     }
-    tools::install(&parse(words)?.tools)?;
+    let options = parse(words)?;
+    if let Some(folder) = &options.write {
+        return options.sets.iter().try_for_each(|set| set.write(folder));
+    }
+    match options.growth {
+        None => tools::install(&options.tools)?,
+        Some(_) => tools::install(&["xsame".to_owned()])?,
+    }
     let name = format!("xsame-peers-{}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     fs::create_dir(&folder).map_err(|error| format!("make {}: {error}", folder.display()))?;
     let result = enter(&folder, words);
-    // Empty: what was in it was mounted in the namespace.
-    let _ = fs::remove_dir(&folder);
+    // Nothing is in it but points of mounts: those were in the namespace.
+    let _ = fs::remove_dir_all(&folder);
     result
 }
 
@@ -59,8 +76,10 @@ fn parse(words: &[String]) -> Result<Options, String> {
         sets: data::SETS.to_vec(),
         tools: Vec::new(),
         nr_runs: 3,
-        limit_s: 300,
+        limit_s: 120,
         out: None,
+        write: None,
+        growth: None,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -73,14 +92,36 @@ fn parse(words: &[String]) -> Result<Options, String> {
                 };
                 options.sets = value()?.split(',').map(set).collect::<Result<_, _>>()?;
             }
-            "--tools" => options.tools = value()?.split(',').map(str::to_owned).collect(),
+            "--tools" => {
+                let tool = |id: &str| {
+                    let known = tools::TOOLS.iter().find(|tool| tool.id == id);
+                    known.map(|tool| tool.id.to_owned()).ok_or_else(|| {
+                        let ids: Vec<&str> = tools::TOOLS.iter().map(|tool| tool.id).collect();
+                        format!("there is no tool {id}, there are {}", ids.join(", "))
+                    })
+                };
+                options.tools = value()?.split(',').map(tool).collect::<Result<_, _>>()?;
+            }
             "--runs" => options.nr_runs = number(value()?)?.max(1) as usize,
             "--limit" => options.limit_s = number(value()?)?,
             "--out" => options.out = Some(PathBuf::from(value()?)),
-            word => return Err(format!("{word}: --sets, --tools, --runs, --limit, --out")),
+            "--write" => options.write = Some(PathBuf::from(value()?)),
+            "--xsame" => tools::use_xsame(Path::new(value()?)),
+            "--growth" => options.growth = Some(number(value()?)?),
+            word => {
+                let known = "--sets, --tools, --runs, --limit, --out, --xsame, --write, --growth";
+                return Err(format!("{word}: {known}"));
+            }
         }
     }
     Ok(options)
+}
+
+/// Returns how many processes want a processor, on average over some minutes.
+fn load() -> f64 {
+    let said = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let word = said.split(' ').nth(1).unwrap_or_default();
+    word.parse().unwrap_or(0.0)
 }
 
 fn number(word: &str) -> Result<u64, String> {
@@ -132,6 +173,17 @@ fn enter(folder: &Path, words: &[String]) -> Result<(), String> {
 
 fn measure_all(folder: &Path, options: &Options) -> Result<(), String> {
     finish(Command::new("mount").args(["--make-rprivate", "/"]))?;
+    let kept = tools::peers_folder().join("measured");
+    if let Some(percent) = options.growth {
+        let said = growth::run(folder, percent)?;
+        return match &options.out {
+            None => Ok(()),
+            Some(folder) => {
+                record::keep_growth(&kept, &said)?;
+                report::write(folder, &kept, &tools::circumstances()).map(drop)
+            }
+        };
+    }
     // In memory: how long a disk takes is not what is compared.
     let mut mount = Command::new("mount");
     finish(
@@ -139,21 +191,31 @@ fn measure_all(folder: &Path, options: &Options) -> Result<(), String> {
             .args(["-t", "tmpfs", "-o", "size=90%", "tmpfs"])
             .arg(folder),
     )?;
-    let mut rows: Vec<Row> = Vec::new();
-    let mut facts = Vec::new();
+    let is_wanted =
+        |tool: &&Tool| options.tools.is_empty() || options.tools.iter().any(|it| it == tool.id);
+    let tools: Vec<&Tool> = tools::TOOLS.iter().filter(is_wanted).collect();
+    let mut records = Vec::new();
     for set in &options.sets {
-        let master = filesystem::Master::new(set, folder)?;
-        facts.push(master.facts());
-        let is_wanted =
-            |tool: &&Tool| options.tools.is_empty() || options.tools.iter().any(|it| it == tool.id);
-        for tool in tools::TOOLS.iter().filter(is_wanted) {
-            let row = measure::row(&master, tool, options.nr_runs, options.limit_s)?;
-            println!("{}", row.line());
-            rows.push(row);
+        let master = filesystem::Master::new(set, folder, options.nr_runs, options.limit_s)?;
+        let is_of_set = |tool: &&Tool| set.is_scanned || tool.task == Task::Dedupe;
+        let tools: Vec<&Tool> = tools.iter().copied().filter(is_of_set).collect();
+        let rows = measure::rows(&master, &tools, options.nr_runs, options.limit_s)?;
+        let mut facts = master.facts();
+        facts.load = load();
+        let record = Record { facts, rows };
+        if options.out.is_some() {
+            record.keep(&kept)?;
         }
+        records.push(record);
     }
-    match &options.out {
-        None => Ok(()),
-        Some(folder) => report::write(folder, &facts, &rows, options.nr_runs),
+    if let Some(folder) = &options.out {
+        // With the sets that were measured before.
+        records = report::write(folder, &kept, &tools::circumstances())?;
+    }
+    let points: Vec<Point> = records.iter().flat_map(points::all).collect();
+    points.iter().for_each(|point| println!("{}", point.line()));
+    match points.iter().filter(|point| !point.holds).count() {
+        0 => Ok(()),
+        nr_broken => Err(format!("{nr_broken} points do not hold")),
     }
 }

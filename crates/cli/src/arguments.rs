@@ -220,6 +220,9 @@ pub(crate) struct DupesArguments {
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write the report as a page for a browser, too: one file, nothing is fetched.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Print what is wrong only, and no progress.
     #[arg(short = 'q')]
     pub(crate) quiet: bool,

@@ -2,6 +2,8 @@
 //!
 //! What is to be looked at is put together here, `dupes` decides, `backend_kernel` looks and moves.
 
+mod directories;
+mod html;
 mod paths;
 mod progress;
 mod report;
@@ -81,6 +83,16 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
     };
     told.skip(skipped_that_matter(skipped, arguments, &paths));
     told.print(&mut *volume, arguments);
+    if let Some(path) = &arguments.html {
+        let page = html::page(&told, &mut *volume, &scope_of(&paths));
+        std::fs::write(path, page).map_err(|error| {
+            miette!(
+                help = "name a file in a folder that you may write to",
+                "cannot write the page {}: {error}",
+                path.display()
+            )
+        })?;
+    }
     Ok(match (signals::asked(), told.is_whole()) {
         (_, true) => Exit::Fine,
         (Some(signal), false) => Exit::Asked(signal),
@@ -103,6 +115,19 @@ fn remembering(
     opened.map_err(|error| miette!("{error}"))
 }
 
+/// Returns what was looked at as a title.
+fn scope_of(paths: &[std::path::PathBuf]) -> String {
+    let named: Vec<String> = paths
+        .iter()
+        .take(3)
+        .map(|path| path.display().to_string())
+        .collect();
+    match paths.len().saturating_sub(named.len()) {
+        0 => named.join(", "),
+        nr_more => format!("{} and {nr_more} more", named.join(", ")),
+    }
+}
+
 /// Finds and plans; changes nothing.
 fn plan(
     volume: &mut dyn ::volume::Volume,
@@ -113,7 +138,7 @@ fn plan(
     let mut report = dupes::Report::default();
     let found = dupes::find(volume, options, scratch, watch, &mut report)?;
     let plan = found.plan(volume, options, watch, &mut report)?;
-    Ok(Told::of_plan(report, plan))
+    Ok(Told::of_plan(report, plan, volume.used_bytes()?))
 }
 
 /// Returns what was skipped though it was named, or what should have been looked at: links and

@@ -1,6 +1,6 @@
 //! `xsame dupes` on a btrfs of its own: what it predicts is freed, to the byte, and every file
-//! stays as it is. Needs root, a loop device and mkfs.btrfs; without them every test is reported
-//! as ignored with the reason.
+//! stays as it is. Needs root, a loop device and mkfs.btrfs, and mkfs.xfs for two of them; without
+//! these a test is reported as ignored with the reason.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,18 +28,34 @@ const TESTS: &[Test] = &[
     ),
     ("a_user_without_privilege_frees_by_reading", unprivileged),
     ("files_of_all_kinds_end_nothing", kinds),
+    (
+        "what_changes_is_told_by_directory_and_drawn_on_a_page_that_fetches_nothing",
+        by_directory,
+    ),
+];
+
+/// Tests that need an XFS besides.
+const XFS_TESTS: &[Test] = &[
+    ("on_xfs_what_is_predicted_is_freed_by_reading", freed_on_xfs),
+    (
+        "on_xfs_a_user_without_privilege_frees_in_a_folder_of_their_own",
+        unprivileged_on_xfs,
+    ),
 ];
 
 /// A user that owns nothing else.
 const USER: u32 = 65534;
 const KIB: usize = 1 << 10;
+/// The smallest that mkfs.xfs makes, bytes.
+const XFS_BYTES: u64 = 320 << 20;
 
 fn main() {
     let arguments = Arguments::from_args();
     let reason = ground::on_loopback(|_| ())
         .err()
         .map(|error| error.to_string().replace('\n', ";"));
-    let trials = TESTS.iter().map(|&(name, test)| match &reason {
+    let xfs_reason = reason.clone().or_else(why_no_xfs);
+    let trial = |&(name, test): &Test, reason: &Option<String>| match reason {
         None => Trial::test(name, move || {
             test();
             Ok(())
@@ -47,8 +63,44 @@ fn main() {
         Some(reason) => {
             Trial::test(format!("{name} (ignored: {reason})"), || Ok(())).with_ignored_flag(true)
         }
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    };
+    let on_btrfs = TESTS.iter().map(|test| trial(test, &reason));
+    let on_xfs = XFS_TESTS.iter().map(|test| trial(test, &xfs_reason));
+    libtest_mimic::run(&arguments, on_btrfs.chain(on_xfs).collect()).exit();
+}
+
+/// Returns what is missing for an XFS, if something is.
+fn why_no_xfs() -> Option<String> {
+    let made = ground::on_loopback(|top| on_xfs(top, |_| ()));
+    match made {
+        Ok(Ok(())) => None,
+        Ok(Err(why)) => Some(why.replace('\n', ";")),
+        Err(error) => Some(error.to_string().replace('\n', ";")),
+    }
+}
+
+/// Runs `work` with the top of an XFS whose image lies in a folder.
+fn on_xfs(folder: &Path, work: impl FnOnce(&Path)) -> Result<(), String> {
+    let (image, point) = (folder.join("xfs-image"), folder.join("xfs"));
+    let file = File::create(&image).map_err(|error| error.to_string())?;
+    file.set_len(XFS_BYTES).map_err(|error| error.to_string())?;
+    fs::create_dir(&point).map_err(|error| error.to_string())?;
+    let run = |command: &mut Command| match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{command:?}: {output:?}")),
+        Err(error) => Err(format!("{command:?}: {error}")),
+    };
+    run(Command::new("mkfs.xfs")
+        .args(["-q", "-m", "reflink=1"])
+        .arg(&image))?;
+    run(Command::new("mount")
+        .args(["-o", "loop"])
+        .arg(&image)
+        .arg(&point))?;
+    let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&point)));
+    run(Command::new("umount").arg(&point))?;
+    worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(())
 }
 
 /// Runs `work` with a folder of duplicates on a btrfs.
@@ -170,6 +222,39 @@ fn freed_as_predicted() {
     }
 }
 
+fn by_directory() {
+    for rewrite in ["never", "max"] {
+        on_duplicates(|folder| {
+            let inner = folder.join("<inner>");
+            fs::create_dir(&inner).expect("a folder");
+            let bytes = fs::read(folder.join("one")).expect("a file");
+            fs::write(inner.join("one"), bytes).expect("a file");
+            run(Command::new("btrfs")
+                .args(["filesystem", "sync"])
+                .arg(folder));
+            let page = folder.join("page.html");
+            let arguments = format!("-rD --json --rewrite={rewrite} --html {}", page.display());
+            let said = json_of(&dupes(&arguments, folder));
+            let directories = said["directories"].as_array().expect("a list");
+            let of = |value: &Value| value.as_u64().expect("a number");
+            for part in ["freed_bytes", "written_bytes"] {
+                for (kind, whole) in [("predicted", "predicted"), ("real", "done")] {
+                    let sum: u64 = directories.iter().map(|it| of(&it[kind][part])).sum();
+                    assert_eq!(sum, of(&said[whole][part]), "{part} {kind}: {said}");
+                }
+            }
+            assert!(1 < directories.len(), "{said}");
+            let page = fs::read_to_string(page).expect("a page");
+            for part in ["<svg", "as predicted to the byte", "&lt;inner&gt;"] {
+                assert!(page.contains(part), "{part}: {page}");
+            }
+            for part in ["http:", "https:", "<inner>", "src=", "url("] {
+                assert!(!page.contains(part), "{part}: {page}");
+            }
+        });
+    }
+}
+
 fn nothing_twice() {
     on_duplicates(|folder| {
         dupes("-rDq --rewrite=max", folder);
@@ -197,6 +282,95 @@ fn plan_only() {
     });
 }
 
+/// Makes files on XFS of which some are equal, one in part; returns the bytes of whole blocks that
+/// are there twice.
+fn make_on_xfs(folder: &Path) -> u64 {
+    fs::create_dir(folder).expect("a folder");
+    // No block of it is like another one.
+    let bytes = |seed: u64, len: usize| -> Vec<u8> {
+        let word = |at: u64| {
+            at.wrapping_add(seed << 32)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                >> 40
+        };
+        (0..len as u64).map(|at| word(at) as u8).collect()
+    };
+    let common = bytes(1, 256 * KIB);
+    let files = [
+        ("one", [common.clone(), vec![7; 77]].concat()),
+        ("two", [common.clone(), vec![7; 77]].concat()),
+        ("shifted", [bytes(2, 64 * KIB), common].concat()),
+    ];
+    for (name, content) in files {
+        fs::write(folder.join(name), content).expect("a file");
+    }
+    run(Command::new("sync").arg("-f").arg(folder));
+    (2 * 256 + 4) * KIB as u64
+}
+
+fn freed_on_xfs() {
+    let on_btrfs = |top: &Path| {
+        let made = on_xfs(top, |xfs| {
+            let folder = xfs.join("folder");
+            let twice = make_on_xfs(&folder);
+            let before = contents(&folder);
+            let output = dupes("-rD --json", &folder);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            let said = json_of(&output);
+            let of = |part: &str, name: &str| said[part][name].as_u64().expect("a number");
+            assert!(0 < said["read_bytes"].as_u64().expect("a number"), "{said}");
+            assert_eq!(of("predicted", "freed_bytes"), twice, "{said}");
+            assert_eq!(of("done", "freed_bytes"), twice, "{said}");
+            // The filesystem's own trees grow a little meanwhile.
+            let change = of("done", "used_bytes_before") - of("done", "used_bytes_after");
+            assert!(twice * 9 / 10 < change && change <= twice, "{said}");
+            assert!(contents(&folder) == before, "a file has changed");
+        });
+        made.expect("an XFS");
+    };
+    ground::on_loopback(on_btrfs).expect("a loopback btrfs");
+}
+
+fn unprivileged_on_xfs() {
+    let on_btrfs = |top: &Path| {
+        let made = on_xfs(top, |xfs| {
+            let own = xfs.join("own");
+            let twice = make_on_xfs(&own);
+            for name in ["", "one", "two", "shifted"] {
+                let path = own.join(name);
+                std::os::unix::fs::chown(&path, Some(USER), Some(USER)).expect("an owner");
+            }
+            for open in [top, xfs] {
+                fs::set_permissions(open, fs::Permissions::from_mode(0o755)).expect("a mode");
+            }
+            let program = xfs.join("xsame");
+            run(Command::new("cp")
+                .arg(env!("CARGO_BIN_EXE_xsame"))
+                .arg(&program));
+            let before = contents(&own);
+            let output = as_user(&program, "-rD --json", &own);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            let said = json_of(&output);
+            assert_eq!(said["done"]["freed_bytes"], twice, "{said}");
+            assert!(contents(&own) == before, "a file has changed");
+        });
+        made.expect("an XFS");
+    };
+    ground::on_loopback(on_btrfs).expect("a loopback btrfs");
+}
+
+/// Runs the program as somebody who owns nothing else.
+fn as_user(program: &Path, arguments: &str, folder: &Path) -> Output {
+    Command::new(program)
+        .arg("dupes")
+        .args(arguments.split_whitespace())
+        .arg(folder)
+        .uid(USER)
+        .gid(USER)
+        .output()
+        .expect("the program starts")
+}
+
 fn unprivileged() {
     on_duplicates(|folder| {
         let own = folder.join("own");
@@ -221,13 +395,7 @@ fn unprivileged() {
             .args(["filesystem", "sync"])
             .arg(folder));
         let before = contents(&own);
-        let output = Command::new(&program)
-            .args(["dupes", "-rD", "--json"])
-            .arg(&own)
-            .uid(USER)
-            .gid(USER)
-            .output()
-            .expect("the program starts");
+        let output = as_user(&program, "-rD --json", &own);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let said = json_of(&output);
         assert!(0 < said["read_bytes"].as_u64().expect("a number"), "{said}");

@@ -124,6 +124,18 @@ impl Catalog {
         (extent_idx as ExtentIdx, within as u32)
     }
 
+    /// Returns the extent of a block that is none before `from`; fast if it is near there.
+    pub(crate) fn locate_from(&self, from: ExtentIdx, id: BlockId) -> ExtentIdx {
+        let rest = &self.extents[from as usize..];
+        let mut reach = 1;
+        while rest.get(reach).is_some_and(|known| known.first <= id) {
+            reach *= 2;
+        }
+        let near = &rest[reach / 2..rest.len().min(reach)];
+        let nr_before = near.partition_point(|known| known.first <= id);
+        from + (reach / 2 + nr_before).saturating_sub(1) as ExtentIdx
+    }
+
     /// Returns an extent.
     pub(crate) fn known(&self, extent_idx: ExtentIdx) -> &Known {
         &self.extents[extent_idx as usize]

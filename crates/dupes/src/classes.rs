@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 use volume::{ChecksumStrength, Volume};
 
 use crate::catalog::{BlockId, Catalog, ExtentIdx, Known};
+use crate::radix;
 use crate::report::{Report, Stopped};
 use crate::sort::Sorted;
 use crate::watch::{Phase, Watch};
@@ -18,6 +19,8 @@ pub(crate) type ClassId = u32;
 
 /// A block that has the number of a class: no class.
 const UNIQUE: ClassId = ClassId::MAX;
+/// After how many classes the watch is told.
+const WATCHED_EVERY: usize = 1 << 16;
 /// An extent none of whose blocks has a class.
 const NO_CLASSES: u64 = u64::MAX;
 
@@ -54,28 +57,24 @@ pub(crate) fn group(
 ) -> Result<Classes, Stopped> {
     let mut members: Vec<Member> = Vec::new();
     let mut keys: Vec<u64> = Vec::new();
-    let mut next = sorted.next()?;
-    while let Some(first) = next {
-        let start = members.len();
-        let class = class_id(keys.len());
-        while let Some(record) = next.filter(|record| record.key == first.key) {
-            let block = record.block;
-            members.push(Member { block, class });
-            next = sorted.next()?;
-        }
-        report.nr_blocks += (members.len() - start) as u64;
-        if members.len() - start == 1 {
-            members.truncate(start);
-        } else {
-            keys.push(first.key);
-        }
-        if keys.len().is_multiple_of(1 << 16) {
-            watch.at(Phase::Match, report.nr_blocks, None)?;
+    let mut blocks = Vec::new();
+    let total = Some(catalog.nr_blocks());
+    while let Some(key) = sorted.next_group(&mut blocks)? {
+        report.nr_blocks += blocks.len() as u64;
+        if 1 < blocks.len() {
+            let class = class_id(keys.len());
+            members.extend(blocks.iter().map(|&block| Member { block, class }));
+            keys.push(key);
+            if keys.len().is_multiple_of(WATCHED_EVERY) {
+                watch.at(Phase::Match, report.nr_blocks, total)?;
+            }
         }
     }
-    members.sort_unstable();
+    drop(sorted);
+    radix::sort_by_bits(&mut members, 0, |member| member.block.0);
     if volume.checksum_strength() == Some(ChecksumStrength::Weak) || !distrusted.is_empty() {
-        weak::settle(catalog, &mut members, &mut keys, distrusted, volume, report)?;
+        let classes = (&mut members, &mut keys);
+        weak::settle(catalog, classes, distrusted, volume, watch, report)?;
     }
     Ok(Classes::new(catalog, &members, &keys))
 }

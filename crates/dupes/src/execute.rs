@@ -4,17 +4,27 @@
 //! that a kill, a crash or a writer beside us cannot change a byte. What the kernel says it did is
 //! not what counts: `verify` looks at file extents and references.
 
+mod ahead;
 mod rewrite;
 mod share;
 mod verify;
 
 use uapi::Errno;
-use volume::{Extent, FileRange, Volume, VolumeError};
+use volume::{Extent, FileId, FileRange, Volume, VolumeError};
 
-use crate::plan::{Plan, Step};
+use crate::change::Changes;
+use crate::plan::{Batch, Plan, Step};
 use crate::report::Stopped;
 use crate::watch::Watch;
+use ahead::Ahead;
 use share::Sharing;
+
+/// Batches that each of those who ask at once gets in one go, about.
+const BATCHES_EACH: usize = 32;
+/// Bytes that are asked for in one go, unless one batch has more.
+const AT_ONCE_BYTES_MAX: u64 = 64 << 20;
+/// Targets that are asked for in one go, unless one batch has more: so many files are open for it.
+const AT_ONCE_TARGETS_MAX: usize = 256;
 
 /// What was done.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +41,10 @@ pub struct Done {
     pub nr_requests: u64,
     /// What did not go as planned.
     pub failures: Vec<Failure>,
-    /// Extents that were written.
-    written: Vec<Extent>,
+    /// What changed, by file.
+    pub changes: Changes,
+    /// Extents that were written, and what is in them.
+    written: Vec<(Extent, FileId)>,
 }
 
 /// A range that was not moved.
@@ -99,19 +111,56 @@ fn steps(
     watch: &mut dyn Watch,
     done: &mut Done,
 ) -> Result<(), Stopped> {
-    let mut sharing = Sharing::new(volume, done, watch, plan.prediction.moved_bytes);
-    let mut has_room = true;
-    let mut end_bytes = 0;
-    for step in &plan.steps {
+    let total = plan.prediction.moved_bytes;
+    let mut sharing = Sharing::new(volume, done, watch, Ahead::new(plan), total);
+    let (mut has_room, mut end_bytes) = (true, 0);
+    let mut next = 0;
+    while let Some(step) = plan.steps.get(next) {
         sharing.progress()?;
+        sharing.step_idx = next;
+        let mut at_once = 1;
         match step {
-            Step::Share { source, batch } => sharing.batch(*source, batch)?,
+            Step::Share { .. } => {
+                let batches = shares(&plan.steps[next..], sharing.volume.nr_at_once());
+                at_once = batches.len();
+                for step_idx in next..next + at_once {
+                    sharing.step_idx = step_idx;
+                    sharing.read_ahead(0);
+                }
+                sharing.batches(&batches)?;
+            }
             // Where one rewrite found no room, another one would do harm at best.
             Step::Rewrite(_) if !has_room => {}
             Step::Rewrite(rewriting) => has_room = rewrite::rewrite(rewriting, &mut sharing)?,
         }
-        end_bytes += step.moved_bytes();
+        let behind = &plan.steps[next..next + at_once];
+        end_bytes += behind.iter().map(Step::moved_bytes).sum::<u64>();
         sharing.pass(end_bytes);
+        next += at_once;
     }
     sharing.progress()
+}
+
+/// Returns the batches of the first steps, as many as are worth being asked for at once.
+fn shares(steps: &[Step], nr_at_once: usize) -> Vec<(FileId, &Batch)> {
+    let mut batches = Vec::new();
+    let (mut nr_targets, mut nr_bytes) = (0, 0);
+    for step in steps {
+        let Step::Share { source, batch } = step else {
+            break;
+        };
+        nr_targets += batch.targets.len();
+        nr_bytes += step.moved_bytes();
+        let is_enough = nr_at_once * BATCHES_EACH < batches.len() + 1
+            || AT_ONCE_TARGETS_MAX < nr_targets
+            || AT_ONCE_BYTES_MAX < nr_bytes;
+        if is_enough && !batches.is_empty() {
+            break;
+        }
+        batches.push((*source, batch));
+        if nr_at_once == 1 {
+            break;
+        }
+    }
+    batches
 }

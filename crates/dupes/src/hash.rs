@@ -28,6 +28,8 @@ const SPAN_BYTES_MAX: u64 = 256 << 20;
 /// Bytes that are read in one piece, and at once.
 const READ_BYTES_MAX: u64 = 4 << 20;
 const READ_BATCH_BYTES: u64 = 64 << 20;
+/// Bytes of single blocks that are read before the watch is told.
+const CONFIRM_BATCH_BYTES: u64 = 16 << 20;
 
 /// Where a key comes from: equal values from different kinds mean nothing.
 #[derive(Clone, Copy)]
@@ -286,11 +288,12 @@ fn key(kind: KeyKind, known: &Known, value: u64, within: u32, tail: Option<(u32,
 /// `None` for those that cannot be read.
 ///
 /// # Errors
-/// If the volume fails as a whole.
+/// If the volume fails as a whole, or the watch says stop.
 pub(crate) fn strong(
     catalog: &Catalog,
     blocks: &[BlockId],
     volume: &mut dyn Volume,
+    watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<Vec<Option<u64>>, Stopped> {
     let range_of = |id: &BlockId| {
@@ -306,7 +309,10 @@ pub(crate) fn strong(
     let mut found = recall::single(catalog, blocks, &ranges, volume)?;
     let is_open = |idx: &usize| found[*idx].is_none();
     let open: Vec<usize> = (0..ranges.len()).filter(is_open).collect();
-    for batch in open.chunks((READ_BATCH_BYTES / catalog.block) as usize) {
+    let total = Some(open.len() as u64);
+    let batch_len = (CONFIRM_BATCH_BYTES / catalog.block) as usize;
+    for (batch, done) in open.chunks(batch_len).zip((0..).step_by(batch_len)) {
+        watch.at(Phase::Confirm, done, total)?;
         let ranges: Vec<FileRange> = batch.iter().map(|idx| ranges[*idx]).collect();
         let mut hashed = Vec::with_capacity(batch.len());
         volume.hash_blocks(&ranges, xxh3_64, &mut hashed)?;

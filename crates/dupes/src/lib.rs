@@ -17,11 +17,13 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod change;
 mod classes;
 mod execute;
 mod hash;
 mod options;
 mod plan;
+mod radix;
 mod recall;
 mod report;
 mod scan;
@@ -31,9 +33,12 @@ mod weak;
 
 mod run;
 
+pub use change::{Change, Changes};
 pub use execute::{Done, Failure, Why};
 pub use options::{Options, Rewrite, ScanMode};
-pub use plan::{Batch, Plan, Prediction, Removed, RewriteRun, Rewriting, Stay, StayReason, Step};
+pub use plan::{
+    Batch, Group, Plan, Prediction, Removed, RewriteRun, Rewriting, Stay, StayReason, Step,
+};
 pub use report::{Report, Stopped};
 pub use run::{Found, Round, Summary, find, run};
 pub use sort::{InMemory, Scratch, Spill};

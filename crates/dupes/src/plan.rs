@@ -12,6 +12,7 @@ mod bound;
 mod candidates;
 mod cover;
 mod decision;
+mod groups;
 mod moves;
 mod packing;
 mod recut;
@@ -23,8 +24,10 @@ use volume::{DedupeTarget, Extent, FileId, FileRange, SpaceRule, Volume};
 
 pub(crate) use candidates::Candidate;
 pub(crate) use decision::Decision;
+pub use groups::Group;
 
 use crate::catalog::{BlockId, Catalog};
+use crate::change::Changes;
 use crate::classes::Classes;
 use crate::options::{Options, Rewrite};
 use crate::report::{Report, Stopped};
@@ -43,6 +46,8 @@ pub struct Plan {
     pub stays: Vec<Stay>,
     /// What is moved, by target; kept to learn from a mismatch.
     pub(crate) origins: Vec<Origin>,
+    /// Bytes of a block.
+    pub(crate) block: u64,
 }
 
 /// Where a range of a target refers to before it is moved.
@@ -99,6 +104,13 @@ pub struct RewriteRun {
     pub at: u64,
 }
 
+impl RewriteRun {
+    /// Returns the bytes of data that are written: whole blocks.
+    fn len_on_disk(&self, block: u64) -> u64 {
+        self.from.len.next_multiple_of(block.max(1))
+    }
+}
+
 /// An extent that goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
@@ -111,6 +123,23 @@ pub struct Removed {
 }
 
 impl Plan {
+    /// Returns what is expected to change, by file.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        for removed in &self.removed {
+            changes.free(removed.file, removed.extent.disk_bytes);
+        }
+        for step in &self.steps {
+            if let Step::Rewrite(rewriting) = step {
+                for run in &rewriting.runs {
+                    changes.write(run.from.file, run.len_on_disk(self.block));
+                }
+            }
+        }
+        changes
+    }
+
     /// Returns what is moved of a range of a target; blocks have so many bytes.
     pub(crate) fn origins_in(&self, range: &FileRange, block: u64) -> &[Origin] {
         let end = |origin: &Origin| origin.target.offset + u64::from(origin.nr_blocks) * block;

@@ -4,15 +4,19 @@ use rustc_hash::FxHashSet;
 use volume::{ChecksumStrength, FileRange, Volume};
 
 use crate::catalog::Catalog;
+use crate::change::Changes;
 use crate::classes::{self, Classes};
 use crate::execute::{self, Done};
 use crate::options::Options;
-use crate::plan::{self, Plan, Prediction, Stay};
+use crate::plan::{self, Group, Plan, Prediction, Stay};
 use crate::report::{Report, Stopped};
 use crate::scan;
 use crate::sort::{Scratch, Sorter};
 use crate::watch::{Phase, Watch};
 use crate::{hash, plan::Step};
+
+/// How many groups are told of a plan that was carried out.
+const NR_GROUPS: usize = 50;
 
 /// What is there, and what of it is equal.
 #[derive(Clone, Debug)]
@@ -26,6 +30,10 @@ pub struct Found {
 pub struct Round {
     /// What was expected.
     pub prediction: Prediction,
+    /// What was expected to change, by file.
+    pub changes: Changes,
+    /// The groups of which most was to be moved.
+    pub groups: Vec<Group>,
     /// What stays, and why.
     pub stays: Vec<Stay>,
     /// What happened.
@@ -162,6 +170,8 @@ pub fn run(
         summary.stopped = stopped;
         summary.rounds.push(Round {
             prediction: plan.prediction,
+            changes: plan.changes(),
+            groups: plan.largest_groups(NR_GROUPS),
             stays: plan.stays,
             done,
         });

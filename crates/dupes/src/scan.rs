@@ -58,7 +58,9 @@ pub(crate) fn scan(
             }
         }
         report.errors.append(&mut page.errors);
-        watch.at(Phase::Scan, report.nr_files, None)?;
+        let share = volume.walked().filter(|share| 0.0 < *share);
+        let total = share.map(|share| (report.nr_files as f64 / share) as u64);
+        watch.at(Phase::Scan, report.nr_files, total)?;
     }
     report.nr_extents = scan.extents.len() as u64;
     Ok(Catalog::new(scan.block, scan.files, scan.extents))

@@ -8,12 +8,16 @@ use std::collections::BinaryHeap;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use crate::catalog::BlockId;
+use crate::radix;
 use crate::report::Stopped;
 
 /// Bytes of a record, in memory and spilled.
 const RECORD_LEN: usize = 16;
 /// Bytes that are read at once of each spilled run, while they are merged.
 const READ_LEN: usize = 256 << 10;
+
+/// Bits of a key below those that it is sorted by first.
+const LOW_BITS: u32 = 31;
 
 /// A block with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +61,11 @@ pub(crate) struct Sorter<'a> {
 /// Records in order.
 pub(crate) enum Sorted {
     /// They fitted in memory.
-    Whole(std::vec::IntoIter<Record>),
+    Whole {
+        records: Vec<Record>,
+        /// The next one.
+        next: usize,
+    },
     /// Runs that are merged.
     Merged {
         /// The next record of each run.
@@ -71,7 +79,8 @@ impl<'a> Sorter<'a> {
     pub(crate) fn new(bytes_max: usize, scratch: &'a mut dyn Scratch) -> Sorter<'a> {
         Sorter {
             scratch,
-            nr_records_max: (bytes_max / RECORD_LEN).max(1),
+            // Sorting takes as much again.
+            nr_records_max: (bytes_max / (2 * RECORD_LEN)).max(1),
             records: Vec::new(),
             runs: Vec::new(),
         }
@@ -90,8 +99,11 @@ impl<'a> Sorter<'a> {
     /// Returns all records in order.
     pub(crate) fn finish(mut self) -> Result<Sorted, Stopped> {
         if self.runs.is_empty() {
-            self.records.sort_unstable();
-            return Ok(Sorted::Whole(self.records.into_iter()));
+            sort(&mut self.records);
+            return Ok(Sorted::Whole {
+                records: self.records,
+                next: 0,
+            });
         }
         self.spill()?;
         self.records = Vec::new();
@@ -108,7 +120,7 @@ impl<'a> Sorter<'a> {
 
     /// Writes what is in memory as a sorted run.
     fn spill(&mut self) -> Result<(), Stopped> {
-        self.records.sort_unstable();
+        sort(&mut self.records);
         let mut run = self.scratch.spill().map_err(Stopped::scratch)?;
         let mut writer = BufWriter::with_capacity(READ_LEN, &mut run);
         for record in self.records.drain(..) {
@@ -125,21 +137,48 @@ impl<'a> Sorter<'a> {
 }
 
 impl Sorted {
-    /// Returns the next record.
+    /// Puts the blocks with the next key into `blocks`; returns the key.
     ///
     /// # Errors
     /// If scratch space cannot be read.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, Stopped> {
+    #[inline]
+    pub(crate) fn next_group(&mut self, blocks: &mut Vec<BlockId>) -> Result<Option<u64>, Stopped> {
+        blocks.clear();
         match self {
-            Sorted::Whole(records) => Ok(records.next()),
-            Sorted::Merged { heads, runs } => {
-                let Some(Reverse((record, run_idx))) = heads.pop() else {
+            Sorted::Whole { records, next } => {
+                let Some(key) = records.get(*next).map(|record| record.key) else {
                     return Ok(None);
                 };
-                let next = next_of(&mut runs[run_idx])?;
-                heads.extend(next.map(|record| Reverse((record, run_idx))));
-                Ok(Some(record))
+                let same = records[*next..].iter().take_while(|it| it.key == key);
+                blocks.extend(same.map(|record| record.block));
+                *next += blocks.len();
+                Ok(Some(key))
             }
+            Sorted::Merged { heads, runs } => {
+                let Some(Reverse((Record { key, .. }, _))) = heads.peek().copied() else {
+                    return Ok(None);
+                };
+                while let Some(Reverse((record, run_idx))) = heads.peek().copied()
+                    && record.key == key
+                {
+                    heads.pop();
+                    blocks.push(record.block);
+                    let next = next_of(&mut runs[run_idx])?;
+                    heads.extend(next.map(|record| Reverse((record, run_idx))));
+                }
+                Ok(Some(key))
+            }
+        }
+    }
+}
+
+/// Puts records in order.
+fn sort(records: &mut Vec<Record>) {
+    // Keys are hashes: hardly any two differ in the lower bits only.
+    radix::sort_by_bits(records, LOW_BITS, |record| record.key);
+    for same in records.chunk_by_mut(|one, other| one.key >> LOW_BITS == other.key >> LOW_BITS) {
+        if !same.is_sorted() {
+            same.sort_unstable();
         }
     }
 }
@@ -182,9 +221,9 @@ mod tests {
                 sorter.push(*record).expect("memory has room");
             }
             let mut sorted = sorter.finish().expect("memory can be read");
-            let mut found = Vec::new();
-            while let Some(record) = sorted.next().expect("memory can be read") {
-                found.push(record);
+            let (mut found, mut blocks) = (Vec::new(), Vec::new());
+            while let Some(key) = sorted.next_group(&mut blocks).expect("memory can be read") {
+                found.extend(blocks.iter().map(|&block| Record { key, block }));
             }
             assert_eq!(found, expected);
         }

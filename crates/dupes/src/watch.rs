@@ -5,12 +5,14 @@ use crate::report::Stopped;
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
-    /// Walking files and file extents; counts files.
+    /// Walking files and file extents; counts files, of about how many.
     Scan,
     /// Asking for checksums, or reading and hashing; counts blocks.
     Hash,
     /// Grouping equal blocks; counts blocks.
     Match,
+    /// Reading what checksums say too little about; counts blocks.
+    Confirm,
     /// Deciding what stays; counts extents.
     Plan,
     /// Moving references; counts bytes of requests.

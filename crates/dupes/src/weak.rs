@@ -13,44 +13,41 @@ use crate::catalog::Catalog;
 use crate::classes::{ClassId, Member, class_id};
 use crate::hash;
 use crate::report::{Report, Stopped};
+use crate::watch::Watch;
 
-/// On which side of a block its neighbour is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
-    Before,
-    Behind,
-}
-
-/// A member with the class of its neighbour on one side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Witness {
-    class: ClassId,
-    side: Side,
-    neighbour: ClassId,
-    member_idx: u32,
-}
+/// No member, no class.
+const NONE: u32 = u32::MAX;
 
 /// Splits classes into groups that are equal with enough evidence; `members` are in the order of
 /// blocks, before and after.
 ///
 /// # Errors
-/// If the volume fails as a whole.
+/// If the volume fails as a whole, or the watch says stop.
 pub(crate) fn settle(
     catalog: &Catalog,
-    members: &mut Vec<Member>,
-    keys: &mut Vec<u64>,
+    (members, keys): (&mut Vec<Member>, &mut Vec<u64>),
     distrusted: &FxHashSet<u64>,
     volume: &mut dyn Volume,
+    watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<(), Stopped> {
     let mut groups = Groups::new(members.len());
-    let is_distrusted = |class: ClassId| distrusted.contains(&keys[class as usize]);
-    for pair in witnesses(catalog, members).windows(2) {
-        let [one, two] = pair else { continue };
-        let is_same = (one.class, one.side, one.neighbour) == (two.class, two.side, two.neighbour);
-        if is_same && !is_distrusted(one.class) && !is_distrusted(one.neighbour) {
-            groups.join(one.member_idx, two.member_idx);
+    number_by_appearance(members, keys);
+    let is_distrusted: Vec<bool> = keys.iter().map(|key| distrusted.contains(key)).collect();
+    let mut agreeing = [Agreeing::new(keys.len()), Agreeing::new(keys.len())];
+    for (behind, member_idx) in behind(catalog, members).into_iter().zip(0..) {
+        let Some(neighbour) = members.get(behind as usize) else {
+            continue;
+        };
+        let class = members[member_idx as usize].class;
+        let [before_it, behind_it] = &mut agreeing;
+        if !is_distrusted[class as usize] && !is_distrusted[neighbour.class as usize] {
+            behind_it.note(class, neighbour.class, member_idx, &mut groups);
+            before_it.note(neighbour.class, class, behind, &mut groups);
         }
+    }
+    for agreeing in agreeing {
+        agreeing.finish(&mut groups);
     }
     // One block of each group stands for it, where a class has more than one group.
     let mut nr_groups = vec![0_u32; keys.len()];
@@ -63,7 +60,7 @@ pub(crate) fn settle(
     });
     let leaders: Vec<(Member, u32)> = leaders.map(|(member, idx)| (*member, idx)).collect();
     let blocks: Vec<_> = leaders.iter().map(|(member, _)| member.block).collect();
-    let hashes = hash::strong(catalog, &blocks, volume, report)?;
+    let hashes = hash::strong(catalog, &blocks, volume, watch, report)?;
     let mut by_hash: FxHashMap<(ClassId, u64), u32> = FxHashMap::default();
     for ((member, member_idx), hash) in leaders.iter().zip(hashes) {
         if let Some(hash) = hash {
@@ -77,65 +74,107 @@ pub(crate) fn settle(
 
 /// Makes each group a class of its own, and drops those of one member.
 fn renumber(members: &mut Vec<Member>, keys: &mut Vec<u64>, groups: &mut Groups) {
-    let mut sizes: FxHashMap<u32, u32> = FxHashMap::default();
+    // By the member that stands for a group.
+    let mut sizes = vec![0_u32; members.len()];
     for member_idx in 0..members.len() as u32 {
-        *sizes.entry(groups.of(member_idx)).or_default() += 1;
+        sizes[groups.of(member_idx) as usize] += 1;
     }
-    let mut numbers: FxHashMap<u32, ClassId> = FxHashMap::default();
-    let mut new_keys = Vec::new();
-    let mut kept = Vec::with_capacity(members.len());
-    for (member, member_idx) in members.iter().zip(0..) {
-        let group = groups.of(member_idx);
-        if sizes[&group] < 2 {
-            continue;
+    let mut numbers: Vec<ClassId> = vec![NONE; members.len()];
+    let mut new_keys = Vec::with_capacity(keys.len());
+    let mut member_idx = 0;
+    members.retain_mut(|member| {
+        let group = groups.of(member_idx) as usize;
+        member_idx += 1;
+        if sizes[group] < 2 {
+            return false;
         }
-        let class = *numbers.entry(group).or_insert_with(|| {
+        if numbers[group] == NONE {
+            numbers[group] = class_id(new_keys.len());
             new_keys.push(keys[member.class as usize]);
-            class_id(new_keys.len() - 1)
-        });
-        kept.push(Member { class, ..*member });
-    }
-    *members = kept;
+        }
+        member.class = numbers[group];
+        true
+    });
     *keys = new_keys;
 }
 
-/// Returns who witnesses for whom, in order.
-fn witnesses(catalog: &Catalog, members: &[Member]) -> Vec<Witness> {
-    let mut witnesses = Vec::with_capacity(2 * members.len());
+/// Returns, by member, the index of the member that is the block behind it in its file.
+fn behind(catalog: &Catalog, members: &[Member]) -> Vec<u32> {
+    let mut behind = Vec::with_capacity(members.len());
+    let mut extent_idx = 0;
     for (member, member_idx) in members.iter().zip(0_u32..) {
-        let (extent_idx, within) = catalog.locate(member.block);
-        let Some((next_idx, next_within)) = catalog.next_in_file(extent_idx, within) else {
-            continue;
-        };
-        let next = catalog.known(next_idx).first.0 + u64::from(next_within);
-        let is_beside = |member: &&Member| member.block.0 == next;
-        let beside = (
-            member_idx as usize + 1,
-            members.get(member_idx as usize + 1),
-        );
-        let found = match beside {
-            (idx, Some(member)) if is_beside(&member) => Some(idx),
-            _ => members
-                .binary_search_by_key(&next, |member| member.block.0)
-                .ok(),
-        };
-        let Some(found) = found else { continue };
-        let behind = members[found];
-        witnesses.push(Witness {
-            class: member.class,
-            side: Side::Behind,
-            neighbour: behind.class,
-            member_idx,
-        });
-        witnesses.push(Witness {
-            class: behind.class,
-            side: Side::Before,
-            neighbour: member.class,
-            member_idx: found as u32,
-        });
+        extent_idx = catalog.locate_from(extent_idx, member.block);
+        let within = (member.block.0 - catalog.known(extent_idx).first.0) as u32;
+        let next = catalog.next_in_file(extent_idx, within);
+        behind.push(next.map_or(NONE, |(next_idx, next_within)| {
+            let next = catalog.known(next_idx).first.0 + u64::from(next_within);
+            // Most often it is the next one.
+            match members.get(member_idx as usize + 1) {
+                Some(beside) if beside.block.0 == next => member_idx + 1,
+                _ => members
+                    .binary_search_by_key(&next, |member| member.block.0)
+                    .map_or(NONE, |found| found as u32),
+            }
+        }));
     }
-    witnesses.sort_unstable();
-    witnesses
+    behind
+}
+
+/// Gives classes numbers in the order in which blocks have them: copies have numbers that follow
+/// each other then, as their blocks do.
+fn number_by_appearance(members: &mut [Member], keys: &mut Vec<u64>) {
+    let mut numbers = vec![NONE; keys.len()];
+    let mut new_keys = Vec::with_capacity(keys.len());
+    for member in members {
+        let number = &mut numbers[member.class as usize];
+        if *number == NONE {
+            *number = class_id(new_keys.len());
+            new_keys.push(keys[member.class as usize]);
+        }
+        member.class = *number;
+    }
+    *keys = new_keys;
+}
+
+/// Members of one class with neighbours of one class, on one side.
+struct Agreeing {
+    /// By class, its first member that has a neighbour, behind the neighbour's class.
+    firsts: Vec<(ClassId, u32)>,
+    /// What has another neighbour than the first: class, neighbour, member.
+    others: Vec<(ClassId, ClassId, u32)>,
+}
+
+impl Agreeing {
+    fn new(nr_classes: usize) -> Agreeing {
+        Agreeing {
+            firsts: vec![(NONE, NONE); nr_classes],
+            others: Vec::new(),
+        }
+    }
+
+    /// Joins a member with the first of its class, if their neighbours are of one class.
+    fn note(&mut self, class: ClassId, neighbour: ClassId, member_idx: u32, groups: &mut Groups) {
+        let first = &mut self.firsts[class as usize];
+        if first.1 == NONE {
+            *first = (neighbour, member_idx);
+        } else if first.0 == neighbour {
+            groups.join(first.1, member_idx);
+        } else {
+            self.others.push((class, neighbour, member_idx));
+        }
+    }
+
+    /// Joins the others among each other.
+    fn finish(mut self, groups: &mut Groups) {
+        self.others.sort_unstable();
+        for pair in self.others.windows(2) {
+            if let [one, two] = pair
+                && (one.0, one.1) == (two.0, two.1)
+            {
+                groups.join(one.2, two.2);
+            }
+        }
+    }
 }
 
 /// Which members are joined.

@@ -12,9 +12,9 @@ use std::time::Instant;
 use redb::ReadableTable;
 use rustc_hash::FxHashMap;
 use volume::{
-    ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
-    FileExtent, FileId, FileRange, Learned, Page, Place, Position, Recalled, SpaceRule, Stamp,
-    Stamps, ValueKind, Volume, VolumeError, Work,
+    ChecksumStrength, Compression, DedupeRequest, DedupeStatus, DedupeTarget, Extent,
+    ExtentReferences, File, FileExtent, FileId, FileRange, Learned, Page, Place, Position,
+    Recalled, SpaceRule, Stamp, Stamps, ValueKind, Volume, VolumeError, Work,
 };
 
 use crate::bytes::{Malformed, put, take};
@@ -338,6 +338,10 @@ impl Volume for Remembering {
         Ok(next)
     }
 
+    fn walked(&self) -> Option<f64> {
+        self.inner.walked()
+    }
+
     fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
         self.inner.file(file)
     }
@@ -434,6 +438,18 @@ impl Volume for Remembering {
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
         self.inner.dedupe(source, targets)
+    }
+
+    fn nr_at_once(&self) -> usize {
+        self.inner.nr_at_once()
+    }
+
+    fn dedupe_all(
+        &mut self,
+        requests: &[DedupeRequest<'_>],
+        found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        self.inner.dedupe_all(requests, found)
     }
 
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {

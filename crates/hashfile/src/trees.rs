@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use volume::{
-    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
-    FileId, FileRange, History, Learned, Page, Position, Recalled, SpaceRule, ValueKind, Volume,
-    VolumeError, Work,
+    ChecksumStrength, DedupeRequest, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
+    FileExtent, FileId, FileRange, History, Learned, Page, Position, Recalled, SpaceRule,
+    ValueKind, Volume, VolumeError, Work,
 };
 
 use crate::database::{Database, FILES, NR_RUNS, Subject, Way};
@@ -253,6 +253,18 @@ impl Volume for Remembering {
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
         self.inner.dedupe(source, targets)
+    }
+
+    fn nr_at_once(&self) -> usize {
+        self.inner.nr_at_once()
+    }
+
+    fn dedupe_all(
+        &mut self,
+        requests: &[DedupeRequest<'_>],
+        found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        self.inner.dedupe_all(requests, found)
     }
 
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {

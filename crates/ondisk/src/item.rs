@@ -158,6 +158,8 @@ pub struct RootItem {
     /// `uuid`: tells the subvolume from one that had its number before; zeros where old kernels
     /// wrote the item.
     pub uuid: [u8; 16],
+    /// `bytes_used`: bytes of all blocks of the tree.
+    pub used_bytes: u64,
 }
 
 /// `struct btrfs_extent_item`.
@@ -403,6 +405,7 @@ impl RootItem {
                 .get(ROOT_UUID_AT..ROOT_UUID_AT + 16)
                 .and_then(|uuid| uuid.try_into().ok())
                 .unwrap_or_default(),
+            used_bytes: raw.bytes_used.get(),
         })
     }
 }

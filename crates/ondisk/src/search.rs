@@ -35,6 +35,17 @@ struct RawHeader {
     len: native_endian::U32,
 }
 
+impl SearchItem<'_> {
+    /// Bytes of the header before each item.
+    pub const HEADER_BYTES: usize = size_of::<RawHeader>();
+
+    /// Returns how many bytes of the buffer it takes.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        Self::HEADER_BYTES + self.bytes.len()
+    }
+}
+
 impl<'a> SearchItems<'a> {
     /// Returns the first `nr_items` items of `buffer`.
     #[must_use]

@@ -29,5 +29,5 @@ pub use file::{File, FileId, FileRange};
 pub use history::{History, Moment, Newer, Stamp, Stamps, Subvolume, Told};
 pub use page::{Page, PageFile, Position};
 pub use recall::{Learned, Recalled, Run, ValueKind};
-pub use remap::{DedupeStatus, DedupeTarget, NR_TARGETS_MAX};
+pub use remap::{DedupeRequest, DedupeStatus, DedupeTarget, NR_TARGETS_MAX};
 pub use volume::{ChecksumStrength, SpaceRule, Volume, Work};

@@ -2,11 +2,20 @@
 
 use uapi::Errno;
 
-use crate::FileId;
+use crate::{FileId, FileRange};
 
 /// Most targets of one call: what fits a page behind the header (`ioctl_file_dedupe_range`,
 /// fs/ioctl.c, refuses an argument larger than a page).
 pub const NR_TARGETS_MAX: usize = (4096 - uapi::dedupe::HEADER_LEN) / uapi::dedupe::ELEMENT_LEN;
+
+/// One call: a source, and what is to be compared with it.
+#[derive(Clone, Copy, Debug)]
+pub struct DedupeRequest<'a> {
+    /// The range that stays where it is.
+    pub source: FileRange,
+    /// The targets; at most [`NR_TARGETS_MAX`].
+    pub targets: &'a [DedupeTarget],
+}
 
 /// One target of a dedupe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! The trait: [`Volume`].
 
 use crate::{
-    DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent, FileId, FileRange,
-    Learned, Page, Position, Recalled, ValueKind, VolumeError,
+    DedupeRequest, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent, FileId,
+    FileRange, Learned, Page, Position, Recalled, ValueKind, VolumeError,
 };
 
 /// When storage is given back.
@@ -66,6 +66,11 @@ pub trait Volume {
         newer_than: u64,
         page: &mut Page,
     ) -> Result<Option<Position>, VolumeError>;
+
+    /// Returns about which part of a walk over all pages is done, from 0 to 1, if that can be told.
+    fn walked(&self) -> Option<f64> {
+        None
+    }
 
     /// Returns a file, in scope or not; `None` if there is none any more.
     ///
@@ -176,6 +181,29 @@ pub trait Volume {
         source: FileRange,
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError>;
+
+    /// Returns how many calls [`Volume::dedupe_all`] makes at once.
+    fn nr_at_once(&self) -> usize {
+        1
+    }
+
+    /// Makes calls as [`Volume::dedupe`] does, in any order; appends one result for each.
+    ///
+    /// # Errors
+    /// [`VolumeError::Fatal`] only: a call that was refused is the result of its request.
+    fn dedupe_all(
+        &mut self,
+        requests: &[DedupeRequest<'_>],
+        found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        for request in requests {
+            match self.dedupe(request.source, request.targets) {
+                Err(error) if !error.is_of_one_file() => return Err(error),
+                result => found.push(result),
+            }
+        }
+        Ok(())
+    }
 
     /// Creates an empty file without a name, beside `like` and with checksums if that has them.
     /// It is never in scope, and gone after [`Volume::remove`] or with the volume, also by force.

@@ -26,6 +26,12 @@ pub(super) struct Set {
     pub(super) is: &'static str,
     /// The size of its filesystem, bytes: twice the data at least, for tools that copy.
     pub(super) device_bytes: u64,
+    /// How its filesystem is mounted while it is written, and afterwards.
+    pub(super) options: &'static str,
+    /// Whether the tools are asked to find only, too.
+    pub(super) is_scanned: bool,
+    /// Whether the least that whole extents can be is searched for.
+    pub(super) has_optimum: bool,
     write: fn(&Path, &mut ChaCha8Rng) -> Result<(), String>,
 }
 
@@ -35,18 +41,36 @@ pub(super) const SETS: &[Set] = &[
         name: "blocks",
         is: "2,000 files of eight 128 KiB blocks and a tail, half of the blocks from 1,024",
         device_bytes: 6 << 30,
+        options: "",
+        is_scanned: true,
+        has_optimum: false,
         write: blocks,
+    },
+    Set {
+        name: "compressed",
+        is: "as blocks, but of bytes that have 16 values, on a filesystem that compresses",
+        device_bytes: 6 << 30,
+        options: COMPRESSED,
+        is_scanned: false,
+        has_optimum: false,
+        write: compressed,
     },
     Set {
         name: "images",
         is: "four images of 512 MiB, 60 % of whose 1 MiB pieces are common, each shifted",
         device_bytes: 6 << 30,
+        options: "",
+        is_scanned: false,
+        has_optimum: false,
         write: images,
     },
     Set {
         name: "small",
         is: "50,000 files of 4,096 to 40,000 bytes, 30 % of them one of 3,000",
         device_bytes: 4 << 30,
+        options: "",
+        is_scanned: true,
+        has_optimum: false,
         write: small,
     },
     Set {
@@ -54,6 +78,9 @@ pub(super) const SETS: &[Set] = &[
         is: "a subvolume of 500 files of 1 MiB, a quarter of them copies, and 20 read-only \
              snapshots, 5 files copied anew and 5 changed by 64 KiB before each",
         device_bytes: 4 << 30,
+        options: "",
+        is_scanned: false,
+        has_optimum: true,
         write: snapshots,
     },
     Set {
@@ -61,11 +88,22 @@ pub(super) const SETS: &[Set] = &[
         is: "1,000 files of 1 MiB with 250 contents, written as 1 x 1 MiB, 2 x 512 KiB, \
              8 x 128 KiB in turn",
         device_bytes: 3 << 30,
+        options: "",
+        is_scanned: false,
+        has_optimum: true,
         write: halves,
     },
 ];
 
+/// Compresses everything, with the algorithm that most have.
+const COMPRESSED: &str = "compress-force=zstd:1";
+
 impl Set {
+    /// Returns whether it is compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.options == COMPRESSED
+    }
+
     /// Writes the set below `top`, a folder on a mounted btrfs.
     pub(super) fn write(&self, top: &Path) -> Result<(), String> {
         (self.write)(top, &mut ChaCha8Rng::seed_from_u64(SEED))
@@ -73,6 +111,22 @@ impl Set {
 }
 
 fn blocks(top: &Path, rng: &mut ChaCha8Rng) -> Result<(), String> {
+    blocks_of(top, rng, bytes)
+}
+
+fn compressed(top: &Path, rng: &mut ChaCha8Rng) -> Result<(), String> {
+    blocks_of(top, rng, |rng, len| {
+        let mut bytes = bytes(rng, len);
+        bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 16);
+        bytes
+    })
+}
+
+fn blocks_of(
+    top: &Path,
+    rng: &mut ChaCha8Rng,
+    bytes: fn(&mut ChaCha8Rng, usize) -> Vec<u8>,
+) -> Result<(), String> {
     let pool: Vec<Vec<u8>> = (0..1024).map(|_| bytes(rng, 128 * KIB)).collect();
     for folder_idx in 0..40 {
         let folder = folder(top, folder_idx)?;

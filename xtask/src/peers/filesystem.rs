@@ -2,6 +2,7 @@
 //!
 //! Images go with their owner, loop devices detach themselves with their mount.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,6 +12,7 @@ use std::process::Command;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::data::Set;
+use super::optimum;
 use crate::command::output;
 
 /// Bytes of a block.
@@ -29,6 +31,16 @@ pub(super) struct Facts {
     pub(super) used_bytes: u64,
     /// Bytes of its distinct blocks.
     pub(super) distinct_bytes: u64,
+    /// The least that can be left of whole extents, where that is searched for.
+    pub(super) optimum_bytes: Option<u64>,
+    /// Whether what is used is less than what files are.
+    pub(super) is_compressed: bool,
+    /// The seconds after which a tool is stopped.
+    pub(super) limit_s: u64,
+    /// How often each tool ran, cold and warm.
+    pub(super) nr_runs: usize,
+    /// The load average while they ran: what else the machine did.
+    pub(super) load: f64,
 }
 
 /// A filesystem with a set on it, not mounted.
@@ -36,11 +48,55 @@ pub(super) struct Master {
     facts: Facts,
     digest: u128,
     folder: PathBuf,
+    options: String,
 }
 
 /// A copy of a master, mounted.
 pub(super) struct Copy {
     mounted: Mounted,
+}
+
+/// A filesystem for one measurement, empty at first. Its image has no name, so that it is gone with
+/// the mount.
+pub(super) struct Scratch {
+    mounted: Mounted,
+}
+
+impl Scratch {
+    /// Makes it in a folder.
+    pub(super) fn new(folder: &Path, device_bytes: u64) -> Result<Scratch, String> {
+        let (image, point) = (folder.join("image"), folder.join("mount"));
+        fs::create_dir_all(&point).map_err(|error| format!("make {}: {error}", point.display()))?;
+        make(&image, device_bytes)?;
+        let mounted = Mounted::new(image, point, true, OPTIONS)?;
+        fs::remove_file(&mounted.image)
+            .map_err(|error| format!("remove {}: {error}", mounted.image.display()))?;
+        Ok(Scratch { mounted })
+    }
+
+    /// Returns where it is mounted.
+    pub(super) fn point(&self) -> &Path {
+        &self.mounted.point
+    }
+
+    /// Commits.
+    pub(super) fn sync(&self) -> Result<(), String> {
+        self.mounted.sync()
+    }
+
+    /// Returns the used data bytes, after a commit.
+    pub(super) fn used_bytes(&self) -> Result<u64, String> {
+        self.mounted.sync()?;
+        self.mounted.used_bytes()
+    }
+}
+
+/// Makes an image with an empty btrfs.
+fn make(image: &Path, device_bytes: u64) -> Result<(), String> {
+    let made = File::create(image).and_then(|file| file.set_len(device_bytes));
+    made.map_err(|error| format!("make {}: {error}", image.display()))?;
+    let mut mkfs = Command::new("mkfs.btrfs");
+    output(mkfs.args(["-q", "-f", "-m", "single"]).arg(image)).map(drop)
 }
 
 /// A mounted image.
@@ -53,7 +109,12 @@ struct Mounted {
 
 impl Master {
     /// Makes the filesystem in a folder.
-    pub(super) fn new(set: &Set, parent: &Path) -> Result<Master, String> {
+    pub(super) fn new(
+        set: &Set,
+        parent: &Path,
+        nr_runs: usize,
+        limit_s: u64,
+    ) -> Result<Master, String> {
         println!("making {}: {}", set.name, set.is);
         let point = parent.join("mount");
         fs::create_dir_all(&point).map_err(|error| format!("make {}: {error}", point.display()))?;
@@ -63,29 +124,46 @@ impl Master {
                 is: set.is,
                 used_bytes: 0,
                 distinct_bytes: 0,
+                optimum_bytes: None,
+                is_compressed: set.is_compressed(),
+                limit_s,
+                nr_runs,
+                load: 0.0,
             },
             digest: 0,
             folder: parent.to_owned(),
+            options: match set.options {
+                "" => OPTIONS.to_owned(),
+                own => format!("{OPTIONS},{own}"),
+            },
         };
         let image = master.image();
-        let made = File::create(&image).and_then(|file| file.set_len(set.device_bytes));
-        made.map_err(|error| format!("make {}: {error}", image.display()))?;
-        output(
-            Command::new("mkfs.btrfs")
-                .args(["-q", "-f", "-m", "single"])
-                .arg(&image),
-        )?;
-        let mounted = Mounted::new(image, master.point(), false)?;
+        make(&image, set.device_bytes)?;
+        let mounted = Mounted::new(image, master.point(), false, &master.options)?;
         set.write(&mounted.point)?;
         mounted.sync()?;
         master.facts.used_bytes = mounted.used_bytes()?;
-        let (digest, distinct_bytes) = read_all(&mounted.point)?;
-        master.digest = digest;
+        let mut blocks = HashSet::new();
+        master.digest = digest(&mounted.point, |bytes| {
+            blocks.extend(bytes.chunks(BLOCK).map(xxh3_128));
+        })?;
+        let distinct_bytes = (blocks.len() * BLOCK) as u64;
         master.facts.distinct_bytes = distinct_bytes;
+        if set.has_optimum {
+            let optimum = optimum::used_bytes(&mounted.point, &mounted.image)?;
+            master.facts.optimum_bytes = Some(optimum);
+        }
         println!(
-            "  {:.1} MB used, {:.1} MB distinct",
+            "  {:.1} MB used, {:.1} MB distinct{}",
             master.facts.used_bytes as f64 / 1e6,
             distinct_bytes as f64 / 1e6,
+            match master.facts.optimum_bytes {
+                None => String::new(),
+                Some(bytes) => format!(
+                    ", {:.1} MB the optimum of whole extents",
+                    bytes as f64 / 1e6
+                ),
+            },
         );
         drop(mounted);
         Ok(master)
@@ -101,7 +179,7 @@ impl Master {
         &self.folder
     }
 
-    /// Returns a fresh copy.
+    /// Returns a fresh copy, of which nothing is in the page cache.
     pub(super) fn copy(&self) -> Result<Copy, String> {
         let image = self.folder.join("copy");
         output(
@@ -110,7 +188,7 @@ impl Master {
                 .arg(self.image())
                 .arg(&image),
         )?;
-        let mounted = Mounted::new(image, self.point(), true)?;
+        let mounted = Mounted::new(image, self.point(), true, &self.options)?;
         Ok(Copy { mounted })
     }
 
@@ -141,21 +219,14 @@ impl Copy {
         self.mounted.used_bytes()
     }
 
-    /// Forgets what was read, so that the next run reads it from the device.
-    pub(super) fn drop_caches(&self) -> Result<(), String> {
-        self.mounted.sync()?;
-        fs::write("/proc/sys/vm/drop_caches", "3").map_err(|error| format!("drop_caches: {error}"))
-    }
-
     /// Reads every file once.
     pub(super) fn warm(&self) -> Result<(), String> {
-        read_all(&self.mounted.point).map(drop)
+        read_all(&self.mounted.point, |_| {}, |_| {})
     }
 
     /// Checks that every byte is as in the master, and the filesystem whole.
     pub(super) fn check(&self, master: &Master) -> Result<(), String> {
-        let (digest, _) = read_all(&self.mounted.point)?;
-        if digest != master.digest {
+        if digest(&self.mounted.point, |_| {})? != master.digest {
             return Err("a file is not what it was before".to_owned());
         }
         output(
@@ -174,10 +245,15 @@ impl Copy {
 }
 
 impl Mounted {
-    fn new(image: PathBuf, point: PathBuf, is_copy: bool) -> Result<Mounted, String> {
+    fn new(
+        image: PathBuf,
+        point: PathBuf,
+        is_copy: bool,
+        options: &str,
+    ) -> Result<Mounted, String> {
         output(
             Command::new("mount")
-                .args(["-o", OPTIONS])
+                .args(["-o", options])
                 .arg(&image)
                 .arg(&point),
         )?;
@@ -216,11 +292,29 @@ impl Drop for Mounted {
     }
 }
 
-/// Reads every file below `top`; returns a digest of names and contents, and how many bytes of
-/// distinct blocks there are.
-fn read_all(top: &Path) -> Result<(u128, u64), String> {
-    let mut digest = Xxh3::new();
-    let mut blocks = HashSet::new();
+/// Returns a digest of names and contents of every file below `top`; `visit` sees the contents.
+fn digest(top: &Path, mut visit: impl FnMut(&[u8])) -> Result<u128, String> {
+    let digest = RefCell::new(Xxh3::new());
+    read_all(
+        top,
+        |path| {
+            let name = path.strip_prefix(top).unwrap_or(path).as_os_str();
+            digest.borrow_mut().update(name.as_encoded_bytes());
+        },
+        |bytes| {
+            digest.borrow_mut().update(bytes);
+            visit(bytes);
+        },
+    )?;
+    Ok(digest.into_inner().digest128())
+}
+
+/// Reads every file below `top` in pieces of whole blocks; `begin` is told where one begins.
+fn read_all(
+    top: &Path,
+    mut begin: impl FnMut(&Path),
+    mut visit: impl FnMut(&[u8]),
+) -> Result<(), String> {
     let mut folders = vec![top.to_owned()];
     let mut bytes = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -233,12 +327,7 @@ fn read_all(top: &Path) -> Result<(u128, u64), String> {
                 folders.push(path);
                 continue;
             }
-            digest.update(
-                path.strip_prefix(top)
-                    .unwrap_or(&path)
-                    .as_os_str()
-                    .as_encoded_bytes(),
-            );
+            begin(&path);
             let mut file = File::open(&path).map_err(|error| format!("{error}"))?;
             loop {
                 bytes.clear();
@@ -247,10 +336,9 @@ fn read_all(top: &Path) -> Result<(u128, u64), String> {
                 if read.map_err(|error| format!("read {}: {error}", path.display()))? == 0 {
                     break;
                 }
-                digest.update(&bytes);
-                blocks.extend(bytes.chunks(BLOCK).map(xxh3_128));
+                visit(&bytes);
             }
         }
     }
-    Ok((digest.digest128(), (blocks.len() * BLOCK) as u64))
+    Ok(())
 }

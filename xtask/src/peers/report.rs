@@ -1,91 +1,75 @@
-//! The measurement as a page: tables and a bar chart.
+//! The measurement as a page: what holds, tables, commands; and a chart beside it.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use super::chart;
 use super::filesystem::Facts;
-use super::measure::Row;
+use super::measure::{Row, seconds};
+use super::points;
+use super::record::{self, Record};
 use super::tools::Task;
 
-/// Height of a bar with its gap, width of all bars, and where they begin, in pixels.
-const BAR: usize = 16;
-const WIDTH: f64 = 420.0;
-const LEFT: usize = 210;
-/// The bars are logarithmic from here on, seconds.
-const LEAST_S: f64 = 0.01;
-
-/// Writes `peers.md` and `peers.svg` into `folder`.
+/// Writes `peers.md` and `peers.svg` into `folder`, of everything that is `kept`; returns that.
 ///
 /// # Errors
 ///
-/// If a file cannot be written.
+/// If a file cannot be written, or what is kept cannot be read.
 pub(super) fn write(
     folder: &Path,
-    facts: &[Facts],
-    rows: &[Row],
-    nr_runs: usize,
-) -> Result<(), String> {
-    for (name, text) in [
-        ("peers.md", page(facts, rows, nr_runs)),
-        ("peers.svg", chart(rows)),
-    ] {
+    kept: &Path,
+    circumstances: &[String],
+) -> Result<Vec<Record>, String> {
+    let records = Record::all(kept)?;
+    let page = page(&records, record::growth(kept), circumstances);
+    for (name, text) in [("peers.md", page), ("peers.svg", chart::svg(&records))] {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| format!("write {}: {error}", path.display()))?;
     }
-    Ok(())
+    Ok(records)
 }
 
-fn page(facts: &[Facts], rows: &[Row], nr_runs: usize) -> String {
+fn page(records: &[Record], growth: Option<String>, circumstances: &[String]) -> String {
+    let of_all = |of: fn(&Facts) -> usize| {
+        let mut values: Vec<usize> = records.iter().map(|record| of(&record.facts)).collect();
+        values.sort_unstable();
+        values.dedup();
+        let values: Vec<String> = values.iter().map(usize::to_string).collect();
+        values.join(" or ")
+    };
     let mut page = format!(
-        "# Beside other tools\n\nWritten by `cargo xtask peers --out docs`; the sets are made \
-         anew each time, the same on every machine.\nTimes are seconds, medians of {nr_runs} runs, each on a \
-         fresh copy of the filesystem in memory: *cold* with nothing in the page cache, *warm*\n\
-         with everything in it. *used* is what `btrfs filesystem df --raw` says of data after a \
-         sync, in MB. After the first run of each kind\nthe contents of all files were compared \
-         with those before, the filesystem was scrubbed and checked.\n\n![seconds](peers.svg)\n",
+        "# Beside other tools\n\n\
+         Written by `cargo xtask peers --out docs`; the sets are made anew each time, the same on \
+         every machine.\n\
+         Times are seconds, medians of {} runs in which the tools took turns, each on a fresh copy \
+         of the filesystem in\nmemory: *cold* just mounted, *warm* with all files in the page \
+         cache, *processors* user and system time of the warm\nruns. A tool is stopped after {} s, and\nnot run again after a quarter of that. \
+         *peak* is the most memory that one process had resident. *used* is what\n\
+         `btrfs filesystem df --raw` says of data after a sync, in MB. After the first run of each \
+         kind the contents of all\nfiles were compared with those before, the filesystem was \
+         scrubbed and checked.\n\n\
+         ![seconds and bytes](peers.svg)\n\n## What holds\n\n",
+        of_all(|facts| facts.nr_runs),
+        of_all(|facts| facts.limit_s as usize),
     );
-    for set in facts {
-        let of_set = |task| {
-            rows.iter()
-                .filter(move |row| row.set == set.name && row.task == task)
-        };
+    for point in records.iter().flat_map(points::all) {
+        let _ = writeln!(page, "- {}", point.line());
+    }
+    for record in records {
+        set(&mut page, &record.facts, &record.rows);
+    }
+    if let Some(growth) = growth {
         let _ = write!(
             page,
-            "\n## {}\n\n{}. Used before: {:.1} MB; distinct 4 KiB blocks: {:.1} MB.\n",
-            set.name,
-            set.is,
-            set.used_bytes as f64 / 1e6,
-            set.distinct_bytes as f64 / 1e6,
+            "\n## Growth\n\nWritten by `cargo xtask peers --growth 100 --out docs`: a quarter, half \
+             and all of what there is much of, on a disk;\n`find` is `xsame dupes -r`, `never` and \
+             `max` are `-D --rewrite=` that, one after the other.\n\n```text\n{growth}```\n"
         );
-        for (task, title) in [(Task::Scan, "find only"), (Task::Dedupe, "dedupe")] {
-            if of_set(task).next().is_none() {
-                continue;
-            }
-            let _ = write!(
-                page,
-                "\n| {title} | cold s | warm s | peak MB | used MB | |\n\
-                 | --- | ---: | ---: | ---: | ---: | --- |\n"
-            );
-            for row in of_set(task) {
-                let seconds =
-                    |it: Option<f64>| it.map_or("over".to_owned(), |it| format!("{it:.2}"));
-                let _ = writeln!(
-                    page,
-                    "| {} | {} | {} | {:.0} | {:.1} | {} |",
-                    row.tool,
-                    seconds(row.cold_s),
-                    seconds(row.warm_s),
-                    row.peak_kib as f64 * 1.024e-3,
-                    row.used_bytes as f64 / 1e6,
-                    row.trouble.as_deref().unwrap_or("").replace('|', "/"),
-                );
-            }
-        }
     }
     page.push_str("\n## Commands\n\n");
     let mut shown: Vec<&Row> = Vec::new();
-    for row in rows {
+    for row in records.iter().flat_map(|record| &record.rows) {
         if shown.iter().all(|it| it.shown != row.shown) {
             shown.push(row);
         }
@@ -93,58 +77,58 @@ fn page(facts: &[Facts], rows: &[Row], nr_runs: usize) -> String {
     for row in shown {
         let _ = writeln!(page, "- {}: `{}`", row.tool, row.shown);
     }
+    let _ = writeln!(page, "\nMeasured with {}.", circumstances.join(", "));
     page
 }
 
-/// Draws the warm seconds of every row, logarithmically.
-fn chart(rows: &[Row]) -> String {
-    let most_s = rows.iter().filter_map(|row| row.warm_s).fold(1.0, f64::max);
-    let width = |seconds: f64| {
-        let share = (seconds.max(LEAST_S) / LEAST_S).ln() / (most_s / LEAST_S).ln();
-        share * WIDTH
-    };
-    let mut bars = String::new();
-    let mut y = BAR;
-    let mut last = None;
-    for row in rows {
-        let head = (row.set, row.task == Task::Scan);
-        if last.replace(head) != Some(head) {
-            let what = if head.1 { "find only" } else { "dedupe" };
-            y += BAR;
-            let _ = writeln!(
-                bars,
-                "<text x=\"4\" y=\"{}\" font-weight=\"bold\">{}: {what}</text>",
-                y + 11,
-                head.0,
-            );
-            y += BAR;
-        }
-        let text_y = y + 11;
-        let _ = writeln!(bars, "<text x=\"4\" y=\"{text_y}\">{}</text>", row.tool);
-        let colour = match row.tool.starts_with("xsame") {
-            true => "#2a7",
-            false => "#79a",
-        };
-        let (length, says) = match row.warm_s {
-            None => (WIDTH, "over the limit".to_owned()),
-            Some(s) => (width(s), format!("{s:.2} s")),
-        };
-        let _ = writeln!(
-            bars,
-            "<rect x=\"{LEFT}\" y=\"{}\" width=\"{length:.1}\" height=\"{}\" fill=\"{colour}\"/>\
-             <text x=\"{:.0}\" y=\"{text_y}\">{says}</text>",
-            y + 1,
-            BAR - 3,
-            LEFT as f64 + length + 4.0,
+fn set(page: &mut String, facts: &Facts, rows: &[Row]) {
+    let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
+    let _ = write!(
+        page,
+        "\n## {}\n\n{}. Used before: {} MB; distinct 4 KiB blocks{}: {} MB",
+        facts.name,
+        facts.is,
+        megabytes(facts.used_bytes),
+        if facts.is_compressed {
+            ", not compressed"
+        } else {
+            ""
+        },
+        megabytes(facts.distinct_bytes),
+    );
+    if let Some(optimum) = facts.optimum_bytes {
+        let _ = write!(
+            page,
+            "; the least that whole extents can be: {} MB",
+            megabytes(optimum)
         );
-        y += BAR;
     }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"{}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"4\" y=\"13\">seconds, everything in the page cache, logarithmic</text>\n\
-         {bars}</svg>\n",
-        y + BAR,
-    )
+    let _ = writeln!(page, ". Load average of the machine: {:.1}.", facts.load);
+    for (task, title) in [(Task::Scan, "find only"), (Task::Dedupe, "dedupe")] {
+        let rows: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.set == facts.name && row.task == task)
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = write!(
+            page,
+            "\n| {title} | cold s | warm s | processors s | peak MB | used MB | |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | --- |\n"
+        );
+        for row in rows {
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} | {} | {:.0} | {} | {} |",
+                row.tool,
+                seconds(row.cold_s),
+                seconds(row.warm_s),
+                seconds(row.cpu_s),
+                row.peak_kib as f64 * 1.024e-3,
+                row.used_bytes.map_or(String::new(), megabytes),
+                row.trouble.as_deref().unwrap_or("").replace('|', "/"),
+            );
+        }
+    }
 }

@@ -6,8 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use crate::command::{cargo, find, finish, target_folder};
+use crate::command::{cargo, find, finish, output, target_folder};
 
 /// What a tool was asked to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,15 +115,18 @@ const fn dedupe(id: &'static str, name: &'static str, line: &'static str) -> Too
 impl Tool {
     /// Returns the command.
     pub(super) fn command(&self, dir: &Path, tmp: &Path) -> Command {
-        let line = self
-            .line
-            .replace("{fclones}", &fclones().display().to_string())
-            .replace("{xsame}", &xsame().display().to_string())
-            .replace("{dir}", &dir.display().to_string())
-            .replace("{tmp}", &tmp.display().to_string());
-        let mut command = Command::new("sh");
-        command.args(["-c", &line]).current_dir(tmp);
-        command
+        command(self.line, dir, tmp)
+    }
+
+    /// Returns whether it says beforehand what will be used.
+    pub(super) fn predicts(&self) -> bool {
+        self.task == Task::Dedupe && self.id.starts_with("xsame")
+    }
+
+    /// Returns the command of a tool that predicts; what it says goes to `said.json` in `tmp`.
+    pub(super) fn proof(&self, dir: &Path, tmp: &Path) -> Command {
+        let line = self.line.replace("-rDq", "-rD --json") + " > {tmp}/said.json";
+        command(&line, dir, tmp)
     }
 
     /// Returns the line as it stands in the docs.
@@ -131,6 +135,17 @@ impl Tool {
         let line = line.replace("{xsame}", "xsame");
         line.replace("{dir}", "DIR").replace("{tmp}", "TMP")
     }
+}
+
+fn command(line: &str, dir: &Path, tmp: &Path) -> Command {
+    let line = line
+        .replace("{fclones}", &fclones().display().to_string())
+        .replace("{xsame}", &xsame().display().to_string())
+        .replace("{dir}", &dir.display().to_string())
+        .replace("{tmp}", &tmp.display().to_string());
+    let mut command = Command::new("sh");
+    command.args(["-c", &line]).current_dir(tmp);
+    command
 }
 
 /// Installs what is missing of the tools that are asked for, all if `wanted` is empty.
@@ -151,7 +166,7 @@ pub(super) fn install(wanted: &[String]) -> Result<(), String> {
         command.args(["install", "-y", "--no-install-recommends"]);
         finish(command.args(missing))?;
     }
-    if is_wanted("xsame") {
+    if is_wanted("xsame") && XSAME.get().is_none() {
         finish(&mut cargo(&["build", "--release", "-p", "cli"]))?;
     }
     if is_wanted("fclones") && !fclones().is_file() {
@@ -162,7 +177,26 @@ pub(super) fn install(wanted: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn peers_folder() -> PathBuf {
+/// Returns what the measurement depends on, as phrases: kernel, processors, versions.
+pub(super) fn circumstances() -> Vec<String> {
+    let first = |program: &str, arguments: &[&str]| {
+        let said = output(Command::new(program).args(arguments)).ok()?;
+        said.lines().next().map(|line| line.trim().to_owned())
+    };
+    let nr_processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut found = vec![format!("{nr_processors} processors")];
+    found.extend(first("uname", &["-sr"]));
+    for package in ["btrfs-progs", "duperemove", "jdupes", "rmlint"] {
+        let asked = ["-W", "-f", "${Version}", package];
+        found.extend(first("dpkg-query", &asked).map(|version| format!("{package} {version}")));
+    }
+    let fclones = fclones().display().to_string();
+    found.extend(first(&fclones, &["--version"]));
+    found
+}
+
+/// Returns where what is installed and measured is kept.
+pub(super) fn peers_folder() -> PathBuf {
     target_folder().join("peers")
 }
 
@@ -170,6 +204,16 @@ fn fclones() -> PathBuf {
     peers_folder().join("bin/fclones")
 }
 
-fn xsame() -> PathBuf {
-    target_folder().join("release/xsame")
+/// The program that is measured, if it is not the one that is built here.
+static XSAME: OnceLock<PathBuf> = OnceLock::new();
+
+/// Measures this program instead of building one.
+pub(super) fn use_xsame(path: &Path) {
+    let _ = XSAME.set(path.to_owned());
+}
+
+/// Returns where xsame is.
+pub(super) fn xsame() -> PathBuf {
+    let own = || target_folder().join("release/xsame");
+    XSAME.get().cloned().unwrap_or_else(own)
 }

@@ -232,6 +232,59 @@ pub(super) fn dedupe(
     Ok(statuses)
 }
 
+/// A call that can be made: the source with its descriptor, the targets with theirs.
+pub(super) struct Call {
+    pub(super) source: Result<Arc<OwnedFd>, VolumeError>,
+    pub(super) range: FileRange,
+    pub(super) targets: Vec<(Result<Arc<OwnedFd>, Errno>, u64)>,
+}
+
+/// Makes calls with some threads; appends one result for each.
+pub(super) fn dedupe_all(
+    calls: &[Call],
+    nr_threads: usize,
+    found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
+) {
+    let call = |call: &Call| match &call.source {
+        Ok(source) => dedupe(source, call.range, &call.targets),
+        Err(error) => Err(error.clone()),
+    };
+    found.extend(at_once(calls, nr_threads, call));
+}
+
+/// Does something with each item, with some threads; returns the results in their order.
+fn at_once<T: Sync, R: Send>(
+    items: &[T],
+    nr_threads: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let idx = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(idx) else {
+                return done;
+            };
+            done.push((idx, work(item)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let nr_others = nr_threads.min(items.len()).saturating_sub(1);
+        let others: Vec<_> = (0..nr_others).map(|_| scope.spawn(take)).collect();
+        let mut done = take();
+        for other in others {
+            match other.join() {
+                Ok(more) => done.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(idx, _)| *idx);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
 /// Creates a file without a name in a folder, with checksums unless `is_nodatasum`.
 pub(super) fn create(folder: impl AsFd, is_nodatasum: bool) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;

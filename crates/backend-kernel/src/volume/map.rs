@@ -4,6 +4,7 @@
 //! So each block is taken to be freed with its last reference, and what is shared may be shared
 //! with somebody out of scope.
 
+mod extents;
 mod stamps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,13 +17,11 @@ use rustix::io::Errno as Io;
 use rustix::process::geteuid;
 use scenario::BackendError;
 use uapi::fiemap::{
-    FIEMAP_EXTENT_DATA_INLINE, FIEMAP_EXTENT_DELALLOC, FIEMAP_EXTENT_ENCODED, FIEMAP_EXTENT_LAST,
-    FIEMAP_EXTENT_SHARED, FIEMAP_EXTENT_UNKNOWN, FIEMAP_EXTENT_UNWRITTEN, FIEMAP_FLAG_SYNC,
-    FiemapExtent, FiemapHeader,
+    FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_SHARED, FIEMAP_FLAG_SYNC, FiemapExtent, FiemapHeader,
 };
 use uapi::{Errno, request};
 use volume::{
-    ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
+    ChecksumStrength, DedupeRequest, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
     FileExtent, FileId, FileRange, Page, Place, Position, SpaceRule, Volume, VolumeError, Work,
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -32,6 +31,7 @@ use super::scope::Scope;
 use super::seen::{Seen, references_in};
 use super::{Opened, Options, Sight, commit, fatal, sharing};
 use crate::{errno_of, ioctl, ioctl_space, ioctl_trees, system, system_errno};
+use extents::file_extent_of;
 
 /// A page is full with so many files or file extents.
 const PAGE_LEN: usize = 1 << 14;
@@ -39,8 +39,6 @@ const PAGE_LEN: usize = 1 << 14;
 const NR_EXTENTS: usize = 512;
 /// The least that is the same in the kernels of today.
 const DEDUPE_LEN_MAX: u64 = 16 << 20;
-/// The number of a compression that `FIEMAP` does not name.
-const UNNAMED: u8 = u8::MAX;
 
 /// The volume.
 #[derive(Debug)]
@@ -57,6 +55,8 @@ pub(super) struct MapVolume {
     is_sorted: bool,
     /// Files whose maps are others by now.
     moved: BTreeSet<FileId>,
+    /// Files that the walk has met.
+    nr_walked: usize,
 }
 
 impl MapVolume {
@@ -88,6 +88,7 @@ impl MapVolume {
             seen: Vec::new(),
             is_sorted: true,
             moved: BTreeSet::new(),
+            nr_walked: 0,
         };
         Ok(Opened {
             volume: Sight::Maps(Box::new(volume)),
@@ -257,40 +258,6 @@ impl MapVolume {
     }
 }
 
-/// Returns what an extent of a map says; `None` if it has no place.
-fn file_extent_of(extent: &FiemapExtent, block_bytes: u64) -> Option<FileExtent> {
-    let flags = extent.flags.get();
-    let has = |flag| flags & flag != 0;
-    if has(FIEMAP_EXTENT_UNKNOWN) || has(FIEMAP_EXTENT_DELALLOC) {
-        return None;
-    }
-    let len = extent.length.get();
-    let place = if has(FIEMAP_EXTENT_DATA_INLINE) {
-        Place::Inline
-    } else {
-        let bytes = len.next_multiple_of(block_bytes);
-        let extent = Extent {
-            address: extent.physical.get(),
-            disk_bytes: bytes,
-            ram_bytes: bytes,
-            compression: match has(FIEMAP_EXTENT_ENCODED) {
-                true => Compression::Algorithm(UNNAMED),
-                false => Compression::None,
-            },
-        };
-        match has(FIEMAP_EXTENT_UNWRITTEN) {
-            true => Place::Preallocated { extent, within: 0 },
-            false => Place::Data { extent, within: 0 },
-        }
-    };
-    Some(FileExtent {
-        offset: extent.logical.get(),
-        len,
-        generation: 0,
-        place,
-    })
-}
-
 impl Volume for MapVolume {
     fn block_bytes(&self) -> u64 {
         self.block_bytes
@@ -318,6 +285,7 @@ impl Volume for MapVolume {
         if from == Position::default() {
             self.seen.clear();
             self.moved.clear();
+            self.nr_walked = 0;
         }
         let first = FileId {
             root: from.root,
@@ -333,12 +301,18 @@ impl Volume for MapVolume {
             if PAGE_LEN <= page.file_extents.len().max(nr_done) {
                 return Ok(Some(Position::of(*id)));
             }
+            self.nr_walked += 1;
             match self.add(*id, page) {
                 Err(error) if error.is_of_one_file() => page.errors.push(error),
                 result => result?,
             }
         }
         Ok(None)
+    }
+
+    fn walked(&self) -> Option<f64> {
+        let nr_files = self.files.len();
+        (0 < nr_files).then(|| self.nr_walked as f64 / nr_files as f64)
     }
 
     fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
@@ -427,6 +401,36 @@ impl Volume for MapVolume {
             .collect();
         self.moved.extend(moved);
         files::dedupe(&fd, source, &targets)
+    }
+
+    fn nr_at_once(&self) -> usize {
+        self.nr_io_threads
+    }
+
+    fn dedupe_all(
+        &mut self,
+        requests: &[DedupeRequest<'_>],
+        found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        let mut call = |request: &DedupeRequest<'_>| {
+            let source = request.source.file;
+            files::Call {
+                source: self
+                    .fd(source)
+                    .map_err(|errno| of_file(source, "open", errno)),
+                range: request.source,
+                targets: request
+                    .targets
+                    .iter()
+                    .map(|target| (self.fd(target.file), target.offset))
+                    .collect(),
+            }
+        };
+        let calls: Vec<files::Call> = requests.iter().map(&mut call).collect();
+        let targets = requests.iter().flat_map(|request| request.targets);
+        self.moved.extend(targets.map(|target| target.file));
+        files::dedupe_all(&calls, self.nr_io_threads, found);
+        Ok(())
     }
 
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {

@@ -5,8 +5,31 @@
 
 use volume::{Extent, File, FileId, Reference};
 
-/// Most references and files that are kept: about 120 MB.
+/// Most references and files that are kept: about 170 MB.
 const NR_MAX: usize = 2 << 20;
+
+/// When files were created: what it takes to open one by number. A file that has the number of
+/// another one by now is not opened, so that this may be kept whatever changes.
+#[derive(Debug, Default)]
+pub(super) struct Births {
+    /// In the order of the files, with the generation of each.
+    files: Vec<(FileId, u64)>,
+}
+
+impl Births {
+    pub(super) fn add(&mut self, file: FileId, generation: u64) {
+        // Walks of what changed meanwhile begin anew.
+        if self.files.last().is_none_or(|(last, _)| *last < file) && self.files.len() < NR_MAX {
+            self.files.push((file, generation));
+        }
+    }
+
+    /// Returns the generation that created a file, if it was seen.
+    pub(super) fn of(&self, file: FileId) -> Option<u64> {
+        let found = self.files.binary_search_by_key(&file, |(file, _)| *file);
+        found.ok().map(|idx| self.files[idx].1)
+    }
+}
 
 /// What the last walk saw.
 #[derive(Debug, Default)]

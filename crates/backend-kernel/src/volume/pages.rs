@@ -12,12 +12,15 @@ use ondisk::{Key, SearchItem, TreeId};
 use rustix::fs::FileType;
 use volume::{Compression, Extent, File, FileExtent, FileId, Page, Place, Position, VolumeError};
 
-use super::memo::Memo;
+use super::memo::{Births, Memo};
 use super::references::reference_of;
 use super::trees::{Size, Trees, damaged, inodes_from};
 
 /// A page is full with so many file extents or files.
 const PAGE_LEN: usize = 1 << 16;
+
+/// Bytes of an item in a leaf besides its data (`struct btrfs_item`).
+const ITEM_LEN: u64 = 25;
 
 /// Which inodes of a subvolume are in scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,11 @@ pub(super) struct Pages {
     pub(super) spent: Duration,
     /// What the walk saw, in scope or not.
     pub(super) memo: Memo,
+    /// When the files were created that it saw.
+    pub(super) births: Births,
+    /// Bytes of items that the walk has seen, and of the trees that they are in.
+    walked_bytes: u64,
+    tree_bytes: u64,
 }
 
 impl Pages {
@@ -56,6 +64,9 @@ impl Pages {
             min_bytes,
             spent: Duration::ZERO,
             memo: Memo::default(),
+            births: Births::default(),
+            walked_bytes: 0,
+            tree_bytes: 0,
         }
     }
 
@@ -70,6 +81,13 @@ impl Pages {
         self.min_bytes <= file.size && of_root.is_some_and(|scope| scope.has(file.id.inode))
     }
 
+    /// Returns about which part of the walk is done. Blocks of trees are not full, so that it may
+    /// be more.
+    pub(super) fn walked(&self) -> Option<f64> {
+        let share = self.walked_bytes as f64 / self.tree_bytes as f64;
+        (0 < self.tree_bytes).then(|| share.min(1.0))
+    }
+
     /// Fills `page` from `from` on; returns where the next one begins.
     pub(super) fn next(
         &mut self,
@@ -82,6 +100,11 @@ impl Pages {
         let start = Instant::now();
         if from == Position::default() {
             self.memo.begin();
+            self.births = Births::default();
+            (self.walked_bytes, self.tree_bytes) = (0, 0);
+            for &root in self.roots.keys() {
+                self.tree_bytes += trees.bytes_of(root)?;
+            }
         }
         if 0 < newer_than {
             self.memo.forget();
@@ -105,7 +128,9 @@ impl Pages {
                 min_bytes: self.min_bytes,
                 page,
                 memo: &mut self.memo,
+                births: &mut self.births,
                 current: Current::default(),
+                walked_bytes: &mut self.walked_bytes,
             };
             let next = match newer_than {
                 0 => walk.all(from)?,
@@ -140,7 +165,9 @@ struct Walk<'a> {
     min_bytes: u64,
     page: &'a mut Page,
     memo: &'a mut Memo,
+    births: &'a mut Births,
     current: Current,
+    walked_bytes: &'a mut u64,
 }
 
 /// The inode whose items are being walked.
@@ -167,20 +194,26 @@ impl Walk<'_> {
             if nr_items == 0 {
                 return Ok(None);
             }
-            let mut last = range.first;
+            let (mut last, mut found_bytes) = (range.first, 0);
             let mut adding = Adding {
                 root: self.root,
                 scope: self.scope,
                 min_bytes: self.min_bytes,
                 page: self.page,
                 memo: self.memo,
+                births: self.births,
                 current: &mut self.current,
             };
             for item in self.trees.items(Size::Large, nr_items) {
                 let item = item.map_err(|error| damaged(tree, last, &error))?;
                 last = item.key;
+                found_bytes += item.len_bytes();
+                *self.walked_bytes += ITEM_LEN + item.bytes.len() as u64;
                 let added = adding.add(&item);
                 added.map_err(|error| damaged(tree, last, &error))?;
+            }
+            if self.trees.is_all(Size::Large, found_bytes) {
+                return Ok(None);
             }
             if is_full(self.page) {
                 return Ok(Some(self.behind(last)));
@@ -262,6 +295,7 @@ impl Walk<'_> {
                 min_bytes: self.min_bytes,
                 page: self.page,
                 memo: self.memo,
+                births: self.births,
                 current: &mut self.current,
             };
             self.trees.each(Size::Small, tree, range, 0, |item| {
@@ -280,6 +314,7 @@ struct Adding<'a> {
     min_bytes: u64,
     page: &'a mut Page,
     memo: &'a mut Memo,
+    births: &'a mut Births,
     current: &'a mut Current,
 }
 
@@ -298,6 +333,7 @@ impl Adding<'_> {
                 if self.current.is_file {
                     let file = file_of(self.root, inode, &inode_item);
                     self.memo.add_file(file);
+                    self.births.add(file.id, inode_item.generation);
                     if self.current.is_wanted {
                         self.page.push_file(file);
                     }

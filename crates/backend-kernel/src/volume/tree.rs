@@ -19,8 +19,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use scenario::BackendError;
 use uapi::Errno;
 use volume::{
-    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
-    FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError, Work,
+    ChecksumStrength, DedupeRequest, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
+    FileExtent, FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError, Work,
 };
 
 use super::csums::Csums;
@@ -68,9 +68,10 @@ pub(super) struct TreeVolume {
 
 impl TreeVolume {
     pub(super) fn open(options: &Options<'_>, mut scope: Scope) -> Result<Opened, BackendError> {
-        let mut trees = Trees::new(scope.clone_fd()?);
-        let info = ioctl_trees::fs_info(trees.fd())
+        let fd = scope.clone_fd()?;
+        let info = ioctl_trees::fs_info(&fd)
             .map_err(|errno| system_errno("ask what the filesystem is like", errno))?;
+        let mut trees = Trees::new(fd, info.node_bytes);
         let in_scope = scope.for_trees(&mut trees, options);
         let in_scope = in_scope.map_err(|error| BackendError::Channel(error.to_string()))?;
         let has_checksums = options.scan != Scan::Read;
@@ -102,13 +103,23 @@ impl TreeVolume {
 
     /// Returns the file, open for reading.
     fn fd(&mut self, file: FileId) -> Result<Arc<OwnedFd>, Errno> {
-        let trees = &mut self.trees;
+        let (trees, births) = (&mut self.trees, &self.pages.births);
         self.descriptors.get(file, || {
-            let inode = trees.inode(file.root, file.inode);
-            let inode = inode.map_err(|_| Errno::EIO)?.ok_or(Errno::ENOENT)?;
             // Reading is no access: it would change the inode, and all would be newer next time.
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOATIME;
-            open_inode(trees.fd(), file.root, file.inode, inode.generation, flags)
+            let open = |trees: &Trees, generation| {
+                open_inode(trees.fd(), file.root, file.inode, generation, flags)
+            };
+            if let Some(generation) = births.of(file) {
+                match open(trees, generation) {
+                    // It is gone, or another one has its number.
+                    Err(Errno::ESTALE) => {}
+                    result => return result,
+                }
+            }
+            let inode = trees.inode(file.root, file.inode);
+            let inode = inode.map_err(|_| Errno::EIO)?.ok_or(Errno::ENOENT)?;
+            open(trees, inode.generation)
         })
     }
 
@@ -210,6 +221,10 @@ impl Volume for TreeVolume {
         self.pages.next(&mut self.trees, from, newer_than, page)
     }
 
+    fn walked(&self) -> Option<f64> {
+        self.pages.walked()
+    }
+
     fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
         if let Some(fd) = self.descriptors.temporary(file) {
             let looked = files::look_at_temporary(file, fd);
@@ -306,6 +321,35 @@ impl Volume for TreeVolume {
         files::dedupe(&fd, source, &targets)
     }
 
+    fn nr_at_once(&self) -> usize {
+        self.nr_io_threads
+    }
+
+    fn dedupe_all(
+        &mut self,
+        requests: &[DedupeRequest<'_>],
+        found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
+    ) -> Result<(), VolumeError> {
+        self.pages.memo.forget();
+        let mut call = |request: &DedupeRequest<'_>| {
+            let source = request.source.file;
+            files::Call {
+                source: self
+                    .fd(source)
+                    .map_err(|errno| of_file(source, "open", errno)),
+                range: request.source,
+                targets: request
+                    .targets
+                    .iter()
+                    .map(|target| (self.fd(target.file), target.offset))
+                    .collect(),
+            }
+        };
+        let calls: Vec<files::Call> = requests.iter().map(&mut call).collect();
+        files::dedupe_all(&calls, self.nr_io_threads, found);
+        Ok(())
+    }
+
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
         let wrong = |errno| write_error(like, "create a file beside", errno);
         self.pages.memo.forget();
@@ -366,7 +410,7 @@ impl Volume for TreeVolume {
     }
 
     fn path(&mut self, file: FileId) -> Option<String> {
-        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let mut parts: Vec<(Vec<u8>, FileId)> = Vec::new();
         let mut at = file;
         let mut path = loop {
             if let Some(name) = self.names.get(&at) {
@@ -388,9 +432,13 @@ impl Volume for TreeVolume {
                     name
                 }
             };
-            parts.push(name);
+            parts.push((name, at));
         };
-        path.extend(parts.iter().rev().map(|part| OsStr::from_bytes(part)));
+        // Folders are asked for again, with the next file in them.
+        while let Some((name, folder)) = parts.pop() {
+            self.names.entry(folder).or_insert_with(|| path.clone());
+            path.push(OsStr::from_bytes(&name));
+        }
         Some(path.display().to_string())
     }
 }

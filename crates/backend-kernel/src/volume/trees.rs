@@ -10,10 +10,9 @@ use volume::VolumeError;
 use super::fatal;
 use crate::ioctl_trees::{self, SearchBuffer};
 
-/// The most that the kernel fills at once, bytes (`btrfs_ioctl_tree_search_v2`).
-const LARGE: usize = 16 << 20;
-/// Enough for any item, and for a few of one inode.
-const SMALL: usize = 64 << 10;
+/// Enough for so many items that the call does not matter, bytes. (The kernel fills up to 16 MiB at
+/// once, `btrfs_ioctl_tree_search_v2`, and touches all of it before.)
+const LARGE: usize = 2 << 20;
 
 /// How much is likely to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +31,21 @@ pub(super) struct Trees {
     large: Option<SearchBuffer>,
     /// Items that searches brought so far.
     pub(super) nr_items: u64,
+    /// Bytes of a node: no item is longer.
+    node_bytes: usize,
 }
 
 impl Trees {
     /// Returns the trees of the filesystem that `fd` is on.
-    pub(super) fn new(fd: OwnedFd) -> Trees {
+    pub(super) fn new(fd: OwnedFd, node_bytes: u32) -> Trees {
+        let node_bytes = node_bytes as usize;
         Trees {
             fd,
-            small: SearchBuffer::new(SMALL),
+            // Room for any item behind a few of one inode, so that one search is enough.
+            small: SearchBuffer::new(2 * node_bytes),
             large: None,
             nr_items: 0,
+            node_bytes,
         }
     }
 
@@ -82,6 +86,16 @@ impl Trees {
         SearchItems::new(buffer, nr_items)
     }
 
+    /// Returns whether a search that found so many bytes of items with their headers found all:
+    /// another item would have fitted.
+    pub(super) fn is_all(&self, size: Size, found_bytes: usize) -> bool {
+        let buffer_bytes = match size {
+            Size::Small => 2 * self.node_bytes,
+            Size::Large => LARGE,
+        };
+        found_bytes + SearchItem::HEADER_BYTES + self.node_bytes <= buffer_bytes
+    }
+
     /// Calls `visit` with every item of `range` in order, until it breaks.
     pub(super) fn each(
         &mut self,
@@ -98,13 +112,18 @@ impl Trees {
                 break;
             }
             let mut last = range.first;
+            let mut found_bytes = 0;
             for item in self.items(size, nr_items) {
                 let item = item.map_err(|error| damaged(tree, last, &error))?;
                 last = item.key;
+                found_bytes += item.len_bytes();
                 match visit(&item).map_err(|error| damaged(tree, last, &error))? {
                     ControlFlow::Continue(()) => {}
                     ControlFlow::Break(()) => return Ok(()),
                 }
+            }
+            if self.is_all(size, found_bytes) {
+                break;
             }
             left = range.behind(last);
         }
@@ -164,6 +183,17 @@ impl Trees {
         let range = KeyRange::of(root, Key::ROOT_REF);
         self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
             found.push(item.key.offset);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Returns how many bytes the blocks of a subvolume's tree take.
+    pub(super) fn bytes_of(&mut self, root: u64) -> Result<u64, VolumeError> {
+        let mut found = 0;
+        let range = KeyRange::of(root, Key::ROOT_ITEM);
+        self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
+            found = RootItem::decode(item.bytes)?.used_bytes;
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)

@@ -54,15 +54,19 @@ impl Progress {
                 Phase::Scan => ("files", false),
                 Phase::Hash => ("blocks hashed", false),
                 Phase::Match => ("blocks matched", false),
+                Phase::Confirm => ("blocks read to be sure", false),
                 Phase::Plan => ("extents planned", false),
                 Phase::Execute => ("moved", true),
                 Phase::Verify => ("extents looked at", false),
             };
             let template = match (total, is_bytes) {
-                (None, _) => "{elapsed_precise} {pos} {msg} {per_sec}",
-                (Some(_), false) => "{elapsed_precise} {bar:24} {pos}/{len} {msg} {per_sec} {eta}",
+                (None, _) => "{elapsed_precise} {human_pos} {msg}, {per_sec}",
+                (Some(_), false) => {
+                    "{elapsed_precise} {bar:24} {human_pos}/{human_len} {msg}, {per_sec}, {eta} left"
+                }
                 (Some(_), true) => {
-                    "{elapsed_precise} {bar:24} {bytes}/{total_bytes} {msg} {bytes_per_sec} {eta}"
+                    "{elapsed_precise} {bar:24} {bytes}/{total_bytes} {msg}, {bytes_per_sec}, \
+                     {eta} left"
                 }
             };
             self.bar.reset();

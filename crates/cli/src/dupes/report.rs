@@ -1,47 +1,63 @@
 //! What a run tells: [`Told`], as text or as JSON.
 
 use backend_kernel::volume::Skipped;
-use dupes::{Failure, Plan, Prediction, Removed, Round, Stay, StayReason, Stopped, Summary, Why};
+use dupes::{
+    Change, Changes, Failure, Group, Plan, Prediction, Removed, Round, Stay, StayReason, Stopped,
+    Summary, Why,
+};
 use serde_json::{Value, json};
 use volume::{FileId, Volume, VolumeError};
 
+use super::directories::directories;
 use crate::arguments::DupesArguments;
 use crate::print;
 
 /// How many extents are listed without -v.
 const NR_LISTED: usize = 20;
 
+/// How many groups are kept of a plan.
+const NR_GROUPS: usize = 50;
+
 /// What a run found, and did if it was to.
 pub(crate) struct Told {
-    report: dupes::Report,
+    pub(super) report: dupes::Report,
     /// What goes, largest first; only a plan has it.
     removed: Vec<Removed>,
-    prediction: Prediction,
-    stays: Vec<Stay>,
-    done: Option<Done>,
+    pub(super) prediction: Prediction,
+    /// What was expected to change, by file.
+    pub(super) changes: Changes,
+    /// The groups of which most is moved.
+    pub(super) groups: Vec<Group>,
+    pub(super) stays: Vec<Stay>,
+    used_before: u64,
+    pub(super) done: Option<Done>,
     skipped: Vec<Skipped>,
 }
 
 /// What a run did.
-struct Done {
+pub(super) struct Done {
     freed_bytes: u64,
     written_bytes: u64,
     moved_bytes: u64,
     nr_requests: u64,
-    used_before: u64,
-    used_after: u64,
+    pub(super) used_before: u64,
+    pub(super) used_after: u64,
+    changes: Changes,
     failures: Vec<Failure>,
     stopped: Option<Stopped>,
 }
 
 impl Told {
     /// Returns what a plan says.
-    pub(crate) fn of_plan(report: dupes::Report, plan: Plan) -> Told {
+    pub(crate) fn of_plan(report: dupes::Report, plan: Plan, used_before: u64) -> Told {
         Told {
             report,
+            changes: plan.changes(),
+            groups: plan.largest_groups(NR_GROUPS),
             removed: plan.removed,
             prediction: plan.prediction,
             stays: plan.stays,
+            used_before,
             done: None,
             skipped: Vec::new(),
         }
@@ -51,6 +67,11 @@ impl Told {
     /// its last one.
     pub(crate) fn of_summary(summary: Summary) -> Told {
         let sum = |of: fn(&Round) -> u64| summary.rounds.iter().map(of).sum();
+        let mut changes = Changes::default();
+        summary
+            .rounds
+            .iter()
+            .for_each(|round| changes.add(&round.done.changes));
         let done = Done {
             freed_bytes: sum(|round| round.done.freed_bytes),
             written_bytes: sum(|round| round.done.written_bytes),
@@ -58,17 +79,21 @@ impl Told {
             nr_requests: sum(|round| round.done.nr_requests),
             used_before: summary.used_before,
             used_after: summary.used_after,
+            changes,
             failures: match summary.rounds.last() {
                 Some(round) => round.done.failures.clone(),
                 None => Vec::new(),
             },
             stopped: summary.stopped,
         };
-        let first = summary.rounds.first().map(|round| round.prediction);
+        let first = summary.rounds.first();
         Told {
             report: summary.report,
             removed: Vec::new(),
-            prediction: first.unwrap_or_default(),
+            prediction: first.map(|round| round.prediction).unwrap_or_default(),
+            changes: first.map(|round| round.changes.clone()).unwrap_or_default(),
+            groups: first.map(|round| round.groups.clone()).unwrap_or_default(),
+            used_before: summary.used_before,
             stays: match summary.rounds.last() {
                 Some(round) => round.stays.clone(),
                 None => Vec::new(),
@@ -90,6 +115,16 @@ impl Told {
             .as_ref()
             .is_none_or(|done| done.failures.is_empty() && done.stopped.is_none());
         is_done && self.report.errors.is_empty() && self.skipped.is_empty()
+    }
+
+    /// Returns the used data bytes before anything was done.
+    pub(super) fn used_before(&self) -> u64 {
+        self.used_before
+    }
+
+    /// Returns what changed, by file.
+    pub(super) fn real_changes(&self) -> Option<&Changes> {
+        self.done.as_ref().map(|done| &done.changes)
     }
 
     /// Prints it.
@@ -132,6 +167,33 @@ impl Told {
         }
         self.print_removed(volume, arguments.verbose);
         self.print_done();
+        self.print_directories(volume, arguments.verbose);
+    }
+
+    fn print_directories(&self, volume: &mut dyn Volume, is_verbose: bool) {
+        let nr_listed = if is_verbose { usize::MAX } else { NR_LISTED };
+        let directories = directories(volume, &self.changes, self.real_changes());
+        if directories.is_empty() {
+            return;
+        }
+        print::line("by directory, change of used data, predicted and real:");
+        let is_done = self.done.is_some();
+        for directory in directories.iter().take(nr_listed) {
+            let change = |change: Change| signed(-change.net_bytes());
+            let real = match is_done {
+                true => change(directory.real),
+                false => String::new(),
+            };
+            print::line(format!(
+                "  {:>12} {real:>12}  {}",
+                change(directory.predicted),
+                directory.path,
+            ));
+        }
+        let nr_more = directories.len().saturating_sub(nr_listed);
+        if 0 < nr_more {
+            print::line(format!("  and {nr_more} more, listed with -v"));
+        }
     }
 
     fn print_removed(&self, volume: &mut dyn Volume, is_verbose: bool) {
@@ -177,7 +239,7 @@ impl Told {
         }
     }
 
-    fn troubles(&self, volume: &mut dyn Volume) -> Vec<String> {
+    pub(super) fn troubles(&self, volume: &mut dyn Volume) -> Vec<String> {
         let mut troubles = Vec::new();
         for Skipped { path, why } in &self.skipped {
             troubles.push(format!("{}: left out: {why}", path.display()));
@@ -238,6 +300,24 @@ impl Told {
                 })
             })
             .collect();
+        let real_of = |change: Change| {
+            self.done.as_ref().map(|_| {
+                json!({"freed_bytes": change.freed_bytes, "written_bytes": change.written_bytes})
+            })
+        };
+        let directories: Vec<Value> = directories(volume, &self.changes, self.real_changes())
+            .iter()
+            .map(|it| {
+                json!({
+                    "directory": it.path,
+                    "predicted": {
+                        "freed_bytes": it.predicted.freed_bytes,
+                        "written_bytes": it.predicted.written_bytes,
+                    },
+                    "real": real_of(it.real),
+                })
+            })
+            .collect();
         let done = self.done.as_ref().map(|done| {
             json!({
                 "freed_bytes": done.freed_bytes,
@@ -266,6 +346,7 @@ impl Told {
                 "requests": nr_requests,
             },
             "removed": removed,
+            "directories": directories,
             "stays": stays,
             "done": done,
             "troubles": self.troubles(volume),
@@ -285,13 +366,13 @@ fn told(volume: &mut dyn Volume, error: &VolumeError) -> String {
     }
 }
 
-fn name(volume: &mut dyn Volume, file: FileId) -> String {
+pub(super) fn name(volume: &mut dyn Volume, file: FileId) -> String {
     volume.path(file).unwrap_or_else(|| file.to_string())
 }
 
-fn words(reason: StayReason) -> &'static str {
+pub(super) fn words(reason: StayReason) -> &'static str {
     match reason {
-        StayReason::Needed => "other data needs the extents, and is not written anew",
+        StayReason::Needed => "it is what the others refer to, or lies beside what is nowhere else",
         StayReason::NotMovable => "you may not have a file deduped that refers to them",
         StayReason::OutOfSight => "not everything that refers to them can be seen",
         StayReason::Preallocated => "a file has them preallocated",
@@ -301,7 +382,7 @@ fn words(reason: StayReason) -> &'static str {
 }
 
 /// Returns bytes as a person reads them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = "B";
@@ -317,6 +398,16 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// Returns a change of bytes as a person reads it.
+pub(super) fn signed(bytes: i64) -> String {
+    let sign = match bytes {
+        ..0 => "-",
+        0 => "",
+        1.. => "+",
+    };
+    format!("{sign}{}", size(bytes.unsigned_abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,5 +418,9 @@ mod tests {
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.50 KiB");
         assert_eq!(size(3 << 40), "3.00 TiB");
+        assert_eq!(
+            [signed(-1536), signed(0), signed(1)],
+            ["-1.50 KiB", "0 B", "+1 B"]
+        );
     }
 }

@@ -14,7 +14,10 @@ const COPY_LEN: u64 = 1 << 20;
 ///
 /// # Errors
 /// If the volume fails as a whole.
-pub(super) fn rewrite(rewriting: &Rewriting, sharing: &mut Sharing<'_>) -> Result<bool, Stopped> {
+pub(super) fn rewrite(
+    rewriting: &Rewriting,
+    sharing: &mut Sharing<'_, '_>,
+) -> Result<bool, Stopped> {
     let Some(first) = rewriting.runs.first() else {
         return Ok(true);
     };
@@ -35,7 +38,7 @@ pub(super) fn rewrite(rewriting: &Rewriting, sharing: &mut Sharing<'_>) -> Resul
 fn give_up(
     range: FileRange,
     error: VolumeError,
-    sharing: &mut Sharing<'_>,
+    sharing: &mut Sharing<'_, '_>,
 ) -> Result<bool, Stopped> {
     if !error.is_of_one_file() {
         return Err(error.into());
@@ -49,13 +52,12 @@ fn give_up(
 fn fill(
     rewriting: &Rewriting,
     temporary: FileId,
-    sharing: &mut Sharing<'_>,
+    sharing: &mut Sharing<'_, '_>,
 ) -> Result<(), (FileRange, VolumeError)> {
     let Some(first) = rewriting.runs.first() else {
         return Ok(());
     };
-    let ranges: Vec<FileRange> = rewriting.runs.iter().map(|run| run.from).collect();
-    sharing.volume.read_ahead(&ranges);
+    sharing.read_ahead(0);
     for run in &rewriting.runs {
         copy(run, temporary, sharing).map_err(|error| (run.from, error))?;
     }
@@ -66,7 +68,11 @@ fn fill(
 }
 
 /// Copies one run. What a file has lost meanwhile is left out; the kernel's compare will see.
-fn copy(run: &RewriteRun, temporary: FileId, sharing: &mut Sharing<'_>) -> Result<(), VolumeError> {
+fn copy(
+    run: &RewriteRun,
+    temporary: FileId,
+    sharing: &mut Sharing<'_, '_>,
+) -> Result<(), VolumeError> {
     let mut bytes = Vec::new();
     let mut done = 0;
     while done < run.from.len {
@@ -91,7 +97,7 @@ fn share(
     rewriting: &Rewriting,
     first: FileRange,
     temporary: FileId,
-    sharing: &mut Sharing<'_>,
+    sharing: &mut Sharing<'_, '_>,
 ) -> Result<bool, Stopped> {
     let whole = FileRange {
         file: temporary,
@@ -102,14 +108,20 @@ fn share(
     if let Err(error) = sharing.volume.file_extents(whole, &mut file_extents) {
         return give_up(first, error, sharing);
     }
+    let copied_from = |offset| {
+        let behind = rewriting.runs.partition_point(|run| run.at <= offset);
+        let run = behind.checked_sub(1).map(|run_idx| rewriting.runs[run_idx]);
+        run.map_or(rewriting.like, |run| run.from.file)
+    };
     let written = file_extents
         .iter()
         .filter_map(|file_extent| match file_extent.place {
-            Place::Data { extent, .. } => Some(extent),
+            Place::Data { extent, .. } => Some((extent, copied_from(file_extent.offset))),
             Place::Hole | Place::Inline | Place::Preallocated { .. } => None,
         });
     sharing.done.written.extend(written);
-    for batch in &rewriting.batches {
+    for (batch, part_idx) in rewriting.batches.iter().zip(1..) {
+        sharing.read_ahead(part_idx);
         sharing.batch(temporary, batch)?;
     }
     Ok(true)

@@ -1,11 +1,12 @@
-//! One request at a time: both sides read ahead, the kernel asked, the file extents looked at.
+//! One request at a time: the kernel asked, the file extents looked at.
 
 use uapi::Errno;
 use volume::{
-    Compression, DedupeStatus, DedupeTarget, FileExtent, FileId, FileRange, Place, Volume,
-    VolumeError,
+    Compression, DedupeRequest, DedupeStatus, DedupeTarget, FileExtent, FileId, FileRange, Place,
+    Volume, VolumeError,
 };
 
+use super::ahead::{Ahead, Part};
 use super::{Done, Why};
 use crate::plan::Batch;
 use crate::report::Stopped;
@@ -15,10 +16,13 @@ use crate::watch::{Phase, Watch};
 const NR_TRIES: usize = 2;
 
 /// Who shares, what came of it so far, and who watches.
-pub(super) struct Sharing<'a> {
+pub(super) struct Sharing<'a, 'p> {
     pub(super) volume: &'a mut dyn Volume,
     pub(super) done: &'a mut Done,
     watch: &'a mut dyn Watch,
+    ahead: Ahead<'p>,
+    /// The step of the plan that is being done.
+    pub(super) step_idx: usize,
     /// Bytes of the requests that are behind us.
     nr_bytes: u64,
     /// Bytes of all requests.
@@ -30,17 +34,20 @@ pub(super) struct Sharing<'a> {
 /// A stretch of storage: the extent if that is compressed, first byte, bytes.
 type Stretch = (Option<u64>, u64, u64);
 
-impl<'a> Sharing<'a> {
+impl<'a, 'p> Sharing<'a, 'p> {
     pub(super) fn new(
         volume: &'a mut dyn Volume,
         done: &'a mut Done,
         watch: &'a mut dyn Watch,
+        ahead: Ahead<'p>,
         total: u64,
-    ) -> Sharing<'a> {
+    ) -> Sharing<'a, 'p> {
         Sharing {
             volume,
             done,
             watch,
+            ahead,
+            step_idx: 0,
             nr_bytes: 0,
             total,
             stop: None,
@@ -65,51 +72,93 @@ impl<'a> Sharing<'a> {
         self.nr_bytes = nr_bytes;
     }
 
+    /// Has what a part of the step needs in the page cache, and what comes behind it.
+    pub(super) fn read_ahead(&mut self, part_idx: usize) {
+        let step_idx = self.step_idx;
+        self.ahead.read(Part { step_idx, part_idx }, self.volume);
+    }
+
     /// Lets the targets of a batch refer to the storage of `source`.
     ///
     /// # Errors
     /// If the volume fails as a whole.
     pub(super) fn batch(&mut self, source: FileId, batch: &Batch) -> Result<(), Stopped> {
-        self.share(source, batch)?;
-        self.nr_bytes += batch.len * batch.targets.len() as u64;
-        if self.stop.is_none() {
-            self.stop = self.progress().err();
+        let asked = self.ask(range(source, batch, batch.offset), &batch.targets)?;
+        self.finish(source, batch, asked)?;
+        self.count(batch);
+        Ok(())
+    }
+
+    /// As [`Sharing::batch`] for several ones, all of which are asked for at once.
+    ///
+    /// # Errors
+    /// If the volume fails as a whole.
+    pub(super) fn batches(&mut self, all: &[(FileId, &Batch)]) -> Result<(), Stopped> {
+        if let [(source, batch)] = all {
+            return self.batch(*source, batch);
+        }
+        let requests: Vec<DedupeRequest<'_>> = all
+            .iter()
+            .map(|(source, batch)| DedupeRequest {
+                source: range(*source, batch, batch.offset),
+                targets: &batch.targets,
+            })
+            .collect();
+        self.done.nr_requests += requests.len() as u64;
+        let mut results = Vec::with_capacity(requests.len());
+        self.volume.dedupe_all(&requests, &mut results)?;
+        for ((source, batch), result) in all.iter().zip(results) {
+            self.finish(*source, batch, told(result)?)?;
+            self.count(batch);
         }
         Ok(())
     }
 
-    fn share(&mut self, source: FileId, batch: &Batch) -> Result<(), Stopped> {
-        let range = |file, offset| FileRange {
-            file,
-            offset,
-            len: batch.len,
-        };
-        let from = range(source, batch.offset);
-        let of_target = |target: &DedupeTarget| range(target.file, target.offset);
-        let mut ranges = vec![from];
-        ranges.extend(batch.targets.iter().map(of_target));
-        self.volume.read_ahead(&ranges);
+    /// Counts the requests of a batch as done.
+    fn count(&mut self, batch: &Batch) {
+        self.nr_bytes += batch.len * batch.targets.len() as u64;
+        if self.stop.is_none() {
+            self.stop = self.progress().err();
+        }
+    }
+
+    /// Looks at what came of a first try, and tries again what is worth it.
+    fn finish(
+        &mut self,
+        source: FileId,
+        batch: &Batch,
+        mut asked: Result<Vec<DedupeStatus>, Why>,
+    ) -> Result<(), Stopped> {
+        let from = range(source, batch, batch.offset);
+        let of_target = |target: &DedupeTarget| range(target.file, batch, target.offset);
         let mut left = batch.targets.clone();
         for try_nr in 1..=NR_TRIES {
             let is_last = try_nr == NR_TRIES;
-            let statuses = match self.ask(from, &left)? {
+            if 1 < try_nr {
+                asked = self.ask(from, &left)?;
+            }
+            let statuses = match &asked {
                 Ok(statuses) => statuses,
-                Err(why) if is_last || !is_worth_a_try(&why) => {
-                    self.done.fail(from, why);
+                Err(why) if is_last || !is_worth_a_try(why) => {
+                    self.done.fail(from, why.clone());
                     return Ok(());
                 }
                 Err(_) => continue,
             };
+            let source_stretches = self.stretches(from)?;
             let mut again = Vec::new();
             for (target, status) in left.iter().zip(statuses) {
                 let why = match status {
-                    DedupeStatus::Same { .. } if self.is_shared(from, of_target(target))? => {
+                    DedupeStatus::Same { .. }
+                        if source_stretches.is_some()
+                            && source_stretches == self.stretches(of_target(target))? =>
+                    {
                         self.done.moved_bytes += batch.len;
                         continue;
                     }
                     DedupeStatus::Same { .. } => Why::NotShared,
                     DedupeStatus::Differs => Why::Differs,
-                    DedupeStatus::Refused(errno) => Why::Refused(errno),
+                    DedupeStatus::Refused(errno) => Why::Refused(*errno),
                 };
                 if is_last || !is_worth_a_try(&why) {
                     self.done.fail(of_target(target), why);
@@ -132,20 +181,7 @@ impl<'a> Sharing<'a> {
         targets: &[DedupeTarget],
     ) -> Result<Result<Vec<DedupeStatus>, Why>, Stopped> {
         self.done.nr_requests += 1;
-        match self.volume.dedupe(from, targets) {
-            Ok(statuses) => Ok(Ok(statuses)),
-            Err(VolumeError::File { errno, .. }) => Ok(Err(Why::Refused(errno))),
-            Err(error) if error.is_of_one_file() => Ok(Err(Why::Volume(error))),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Returns whether two ranges refer to the same storage.
-    fn is_shared(&mut self, one: FileRange, other: FileRange) -> Result<bool, Stopped> {
-        Ok(match (self.stretches(one)?, self.stretches(other)?) {
-            (Some(one), Some(other)) => one == other,
-            (None, _) | (_, None) => false,
-        })
+        told(self.volume.dedupe(from, targets))
     }
 
     /// Returns the storage of a range, neighbours joined; `None` if the file cannot be asked, or
@@ -186,6 +222,27 @@ impl<'a> Sharing<'a> {
             at = to;
         }
         Ok((at == end).then_some(stretches))
+    }
+}
+
+/// Returns what a call came to; what one file refuses is no error.
+fn told(
+    result: Result<Vec<DedupeStatus>, VolumeError>,
+) -> Result<Result<Vec<DedupeStatus>, Why>, Stopped> {
+    match result {
+        Ok(statuses) => Ok(Ok(statuses)),
+        Err(VolumeError::File { errno, .. }) => Ok(Err(Why::Refused(errno))),
+        Err(error) if error.is_of_one_file() => Ok(Err(Why::Volume(error))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns a range of a file as long as a batch.
+fn range(file: FileId, batch: &Batch, offset: u64) -> FileRange {
+    FileRange {
+        file,
+        offset,
+        len: batch.len,
     }
 }
 

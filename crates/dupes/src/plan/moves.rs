@@ -241,6 +241,7 @@ impl Moving<'_> {
                 nr_extents_freed: going.len() as u64,
                 ..Prediction::default()
             },
+            block: self.catalog.block,
             ..Plan::default()
         };
         for candidate in going {

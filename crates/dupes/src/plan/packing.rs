@@ -3,23 +3,67 @@
 //! What is used in the end is the same whichever extents stay, as long as no two of them have
 //! anything in common and none has a part to which nothing refers: each distinct block once.
 //! What is written is what no extent that stays has; so those that stay are to be large. The
-//! greedy rule takes the largest that has nothing that is there already.
+//! greedy rule takes what has nothing that is there already, in the better one of two orders.
 
 use std::cmp::Reverse;
 
-use super::{Candidate, Decision};
+use super::{Candidate, Decision, candidates};
 use crate::catalog::Catalog;
 use crate::classes::Classes;
 
+/// Parts of a whole that shares are told apart by.
+const SHARE_SCALE: u64 = 1 << 12;
+
+/// In which order extents are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The largest first: of copies that are long and short, the long ones stay.
+    BySize,
+    /// Those first of which least is anywhere else: they stand in the way of least.
+    ByShare,
+}
+
 /// Decides that whatever is there twice goes, and what has parts that nobody refers to.
 pub(super) fn decide(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Decision {
-    let mut is_stored = stored_anyway(catalog, classes, found);
+    let is_stored = stored_anyway(catalog, classes, found);
+    let tried = [Order::BySize, Order::ByShare].map(|order| {
+        let decision = pack(catalog, classes, found, is_stored.clone(), order);
+        let stays = found.iter().zip(&decision.goes).filter(|(_, goes)| !**goes);
+        let nr_live = |(candidate, _): (&Candidate, &bool)| {
+            u64::from(catalog.known(candidate.extent_idx).nr_live())
+        };
+        (stays.map(nr_live).sum::<u64>(), decision)
+    });
+    // The less stays, the more is written.
+    let [by_size, by_share] = tried;
+    match by_size.0 < by_share.0 {
+        true => by_share.1,
+        false => by_size.1,
+    }
+}
+
+/// Decides by the greedy rule in one order.
+fn pack(
+    catalog: &Catalog,
+    classes: &Classes,
+    found: &[Candidate],
+    mut is_stored: Vec<bool>,
+    by: Order,
+) -> Decision {
     let mut order: Vec<usize> = (0..found.len()).collect();
-    order.sort_by_key(|&idx| {
+    order.sort_by_cached_key(|&idx| {
         let candidate = &found[idx];
-        let nr_live = catalog.known(candidate.extent_idx).nr_live();
+        let known = catalog.known(candidate.extent_idx);
+        let nr_live = u64::from(known.nr_live());
+        let share = match by {
+            Order::BySize => 0,
+            Order::ByShare => {
+                let nr = candidates::nr_duplicate(classes, known, candidate.extent_idx);
+                u64::from(nr) * SHARE_SCALE / nr_live.max(1)
+            }
+        };
         // What cannot be written anew has to know first whether it stays.
-        let rank = (candidate.may_be_rewritten, Reverse(nr_live));
+        let rank = (candidate.may_be_rewritten, share, Reverse(nr_live));
         (
             rank,
             Reverse(candidate.references.len()),
