@@ -37,6 +37,9 @@ pub struct Behaviour {
     pub clones_inline_anywhere: bool,
     /// Whether truncating a file cuts its inline item. (Since 4.4, where that is compressed.)
     pub truncates_inline: bool,
+    /// Whether the item of a fresh extent that a truncate cut while it was under way has what is
+    /// left as its `ram_bytes`. (6.1 does so, 6.12 does not.)
+    pub cuts_ram_bytes: bool,
     /// Whether dropping a page from the page cache drops the extent map that begins there. (6.12
     /// does, 6.1 does not.)
     pub releases_maps: bool,
@@ -75,6 +78,7 @@ impl Behaviour {
         recounts_owners: true,
         clones_inline_anywhere: false,
         truncates_inline: true,
+        cuts_ram_bytes: false,
         releases_maps: true,
         keeps_merged_apart: false,
         cleans_at_sync: false,

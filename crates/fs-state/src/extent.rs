@@ -1,5 +1,7 @@
 //! Data extents: storage, back references with counts, checksum coverage.
 
+mod ram_bytes;
+
 use std::num::NonZeroU32;
 
 use ctree::{Holder, NodeId, TreeId};
@@ -67,6 +69,8 @@ pub struct Extent {
     refs: SmallVec<[CountedRef; 1]>,
     /// Index in [`ExtentTable::pending`], if the running transaction changed the references.
     pending_idx: Option<NonZeroU32>,
+    /// [`Extent::item_ram_bytes`] in blocks, if that is less than its length.
+    ram_blocks: Option<NonZeroU32>,
 }
 
 impl PackedHolder {
@@ -330,6 +334,7 @@ impl ExtentTable {
             csums: SmallVec::new(),
             refs: SmallVec::new(),
             pending_idx: None,
+            ram_blocks: None,
         };
         // Extents never touch: an address that goes on is within one extent.
         self.next_bytenr += len + crate::BLOCK;

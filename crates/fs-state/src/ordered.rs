@@ -61,7 +61,12 @@ impl FsState {
                 continue;
             };
             if key < end {
-                ordered.content.truncate(end - key);
+                let len = end - key;
+                let is_cut = len < ordered.content.len();
+                if is_cut && ordered.kind == OrderedKind::Cow && self.behaviour.cuts_ram_bytes {
+                    self.extents.cut_ram_bytes(ordered.extent, len);
+                }
+                ordered.content.truncate(len);
                 self.finish_ordered(id, key, ordered);
             } else if ordered.kind == OrderedKind::Cow {
                 self.extents.discard(ordered.extent);

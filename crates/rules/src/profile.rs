@@ -32,6 +32,7 @@ pub const OLDEST_BEHAVIOUR: Behaviour = Behaviour {
     maps_from_cache: true,
     shares_by_delayed: true,
     fallocate_stamps_late: true,
+    cuts_ram_bytes: true,
     releases_maps: false,
     inlines_first: false,
     keeps_mounted_nodatasum: false,

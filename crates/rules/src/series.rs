@@ -25,6 +25,7 @@ pub const SERIES: &[Patch] = &[
     NOCOW_BEHIND_GAP,
     VERIFY_AREA_FIRST,
     LOCK_TARGET_RANGE_ONLY,
+    CUT_KEEPS_RAM_BYTES,
     HOLES_READ_AS_ONE,
     RELEASE_MAPS_WITH_PAGES,
     CHECKED_THROUGH_CACHE,
@@ -246,6 +247,21 @@ pub const LOCK_TARGET_RANGE_ONLY: Patch = Patch {
         ),
         Hunk::DropStep(Plan::Clone, Step::Lock(LockClass::Range, Side::Lower)),
     ],
+};
+
+/// An extent is as long as it is, whatever a truncate left of it.
+pub const CUT_KEEPS_RAM_BYTES: Patch = Patch {
+    id: "cut-keeps-ram-bytes",
+    subject: "Keep ram_bytes whole where a truncate cut an ordered extent",
+    cite: Cite::new(
+        "fs/btrfs/inode.c",
+        "insert_ordered_extent_file_extent",
+        "v6.11",
+    ),
+    since: Some(Release::new(6, 11, 0)),
+    hunks: &[Hunk::SetBehaviour(|behaviour| {
+        behaviour.cuts_ram_bytes = false
+    })],
 };
 
 /// Dropped pages take their maps with them.

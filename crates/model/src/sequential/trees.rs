@@ -132,7 +132,7 @@ fn tree_item(fs: &FsState, key: u64, item: FileExtent<'_>) -> TreeItem {
                 disk_len: extent.len(),
                 skip: slice.offset,
             };
-            (extent.len(), place)
+            (extent.item_ram_bytes(), place)
         }
     };
     TreeItem {
