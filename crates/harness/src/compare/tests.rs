@@ -245,6 +245,26 @@ fn an_extent_may_be_told_shared_as_the_one_that_it_touches_on_disk() {
 }
 
 #[test]
+fn the_rest_of_an_extent_that_touches_is_told_as_what_a_call_cut_from_it() {
+    let asked = "flush A\n  observe A\n";
+    let left = "  = ok\n  = STAT\n  = * 0..8k @1m\n  = * 8k..12k @2m shared\n  = * 12k..16k @3m shared\n  \
+                = * 16k..24k @2056k shared\nend\n";
+    let right = "  = ok\n  = STAT\n  = * 0..12k @7m\n  = * 12k..16k @9m shared\n  \
+                 = * 16k..24k @7184k\nend\n";
+    check(&mut comparer_of_cached_maps(), asked, left, right, &[]);
+    // Another extent behind the cut is told exactly, and so is what touches nothing.
+    let left = left.replace("@2056k", "@5m");
+    let expected = ["A 16k..24k: expected shared, storage, observed data, storage"];
+    check(
+        &mut comparer_of_cached_maps(),
+        asked,
+        &left,
+        right,
+        &expected,
+    );
+}
+
+#[test]
 fn what_touches_nothing_is_told_shared_exactly() {
     let asked = "flush A\n  observe A\n";
     let left = "  = ok\n  = STAT\n  = * 0..16k @1m\nend\n";

@@ -3,7 +3,8 @@
 //! A kernel that draws maps from its extent map cache merges maps of different extents that touch,
 //! in the file and on disk, and asks for the first of them only whether it is shared. The rest
 //! keeps that answer when the first is long gone. Where extents lie on disk is the allocator's
-//! choice, which nobody here knows beforehand.
+//! choice, which nobody here knows beforehand. A call may cut such a map again before anybody
+//! looks: then the rest of that extent in the same look has come of it, too.
 
 use std::ops::Range;
 
@@ -17,6 +18,17 @@ pub(super) struct Touching {
     parts: Vec<Part>,
     /// The end of the observed run in which another extent began.
     merged_end: u64,
+    /// What was seen to touch in the map that is looked at.
+    lines: Vec<Line>,
+    /// How far that map was looked at.
+    look_end: u64,
+}
+
+/// One extent on both sides: what to add to a file offset for its storage, which may wrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    left: u64,
+    right: u64,
 }
 
 /// A part of the file and where it lies on the observed side, bytes.
@@ -38,7 +50,15 @@ impl Touching {
         left: &MapRun,
         right: &MapRun,
     ) -> Option<MapRun> {
-        let (_, storage) = left.storage.zip(right.storage)?;
+        if range.start < self.look_end {
+            self.lines.clear();
+        }
+        self.look_end = range.end;
+        let (left_storage, storage) = left.storage.zip(right.storage)?;
+        let line = Line {
+            left: left_storage.0.wrapping_sub(left.offset),
+            right: storage.0.wrapping_sub(right.offset),
+        };
         let storage = storage.0 + (range.start - right.offset);
         // The observed run goes on where the expected one begins: another extent, next to it.
         let is_inside = right.offset < range.start;
@@ -47,7 +67,11 @@ impl Touching {
         } else if left.offset == range.start {
             self.merged_end = right.offset.saturating_add(right.len);
         }
-        if is_inside && range.end <= self.merged_end {
+        let touches = is_inside && range.end <= self.merged_end;
+        if touches {
+            self.lines.push(line);
+        }
+        if touches || self.lines.contains(&line) {
             self.add(Part {
                 range: range.clone(),
                 storage,
