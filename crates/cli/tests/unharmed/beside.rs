@@ -11,14 +11,21 @@ use std::time::{Duration, Instant};
 use backend_kernel::ground;
 
 use crate::Test;
-use crate::running::{dupes, json_of, setting, stderr};
+use crate::running::{dupes, json_of, run, setting, stderr};
 use crate::tree::{Numbers, PIECE, bytes, check_contents, contents, make, used_bytes};
 
-pub(crate) const TESTS: &[Test] = &[(
-    "who_writes_beside_a_run_finds_every_byte_as_it_was_written",
-    written_beside,
-    &[],
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "who_writes_beside_a_run_finds_every_byte_as_it_was_written",
+        written_beside,
+        &[],
+    ),
+    (
+        "snapshots_that_come_and_go_beside_a_run_end_nothing",
+        snapshots_beside,
+        &[],
+    ),
+];
 
 /// How many write.
 const NR_WRITERS: u64 = 2;
@@ -86,6 +93,68 @@ fn written_beside() {
     });
     let ((), verified) = result.expect("a loopback btrfs");
     assert!(verified.complaints.is_empty(), "{verified:?}");
+}
+
+fn snapshots_beside() {
+    let time = Duration::from_millis(setting("XSAME_WRITERS_MS", 3000)) / 2;
+    let result = ground::on_checked_loopback(|top| {
+        let folder = top.join("folder");
+        make(&folder);
+        let before = contents(&folder);
+        let has_to_end = AtomicBool::new(false);
+        let (mut nr_whole, mut nr_partly) = (0, 0);
+        std::thread::scope(|scope| {
+            let snapshots = scope.spawn(|| come_and_go(&folder, &has_to_end));
+            let begin = Instant::now();
+            let mut run_nr = 0;
+            while begin.elapsed() < time {
+                let arguments = [
+                    "-rDq --rewrite=max --scan=csum",
+                    "-rDq --rewrite=max --scan=read",
+                    "-rDq --rewrite=never",
+                ][run_nr % 3];
+                run_nr += 1;
+                let output = dupes(arguments, &folder);
+                match output.status.code() {
+                    Some(0) => nr_whole += 1,
+                    Some(1) => nr_partly += 1,
+                    _ => {
+                        has_to_end.store(true, Ordering::SeqCst);
+                        panic!("run {run_nr}: {output:?}");
+                    }
+                }
+            }
+            has_to_end.store(true, Ordering::SeqCst);
+            let nr_snapshots = snapshots.join().expect("snapshots");
+            println!(
+                "{nr_snapshots} snapshots beside {nr_whole} whole runs and {nr_partly} others"
+            );
+        });
+        check_contents(&folder, &before, "after all");
+        let last = dupes("-rDq --rewrite=max", &folder);
+        assert_eq!(last.status.code(), Some(0), "{}", stderr(&last));
+        check_contents(&folder, &before, "after a run with nobody beside it");
+    });
+    let ((), verified) = result.expect("a loopback btrfs");
+    assert!(verified.complaints.is_empty(), "{verified:?}");
+}
+
+/// Makes snapshots in the folder and deletes them until it has to end; returns how many.
+fn come_and_go(folder: &Path, has_to_end: &AtomicBool) -> u64 {
+    let mut nr_snapshots = 0;
+    while !has_to_end.load(Ordering::SeqCst) {
+        let options = ["-r", ""][nr_snapshots as usize % 2];
+        let (from, to) = (
+            folder.display(),
+            folder.join(format!("passing-{nr_snapshots}")),
+        );
+        let to = to.display();
+        run(&format!("btrfs subvolume snapshot {options} {from} {to}"));
+        std::thread::sleep(Duration::from_millis(20));
+        run(&format!("btrfs subvolume delete {to}"));
+        nr_snapshots += 1;
+    }
+    nr_snapshots
 }
 
 /// Gives each writer some of the files.

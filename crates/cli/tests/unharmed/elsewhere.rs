@@ -1,13 +1,15 @@
-//! Other filesystems: XFS that shares blocks, and those that do not, which is told at once.
+//! Other filesystems: XFS that shares blocks, those that do not, which is told at once, and a btrfs
+//! without room.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use backend_kernel::ground;
 
 use crate::Test;
 use crate::running::{dupes, json_of, number, run, stderr};
-use crate::tree::{bytes, check_contents, contents};
+use crate::tree::{self, bytes, check_contents, contents, used_bytes};
 use crate::users::{dupes_as_user, give, invite};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -20,6 +22,11 @@ pub(crate) const TESTS: &[Test] = &[
         "where_blocks_cannot_be_shared_that_is_told_and_nothing_done",
         where_nothing_is_shared,
         &["mkfs.xfs", "mkfs.ext4", "mount", "umount"],
+    ),
+    (
+        "without_room_for_rewrites_what_can_be_done_is_and_told_to_the_byte",
+        without_room,
+        &["mount", "umount"],
     ),
 ];
 
@@ -34,8 +41,8 @@ impl Drop for Mounted {
     }
 }
 
-/// Makes a filesystem with `mkfs`, an image or `tmpfs`, and mounts it.
-fn mount(top: &Path, mkfs: &str) -> Mounted {
+/// Makes a filesystem with `mkfs`, an image of so many MiB or `tmpfs`, and mounts it.
+fn mount(top: &Path, mkfs: &str, size_mib: u64) -> Mounted {
     let folder = top.join("mounted");
     fs::create_dir_all(&folder).expect("a folder");
     if mkfs == "tmpfs" {
@@ -44,7 +51,7 @@ fn mount(top: &Path, mkfs: &str) -> Mounted {
     }
     let image = top.join("image");
     let file = File::create(&image).expect("an image");
-    file.set_len(1 << 30).expect("a size");
+    file.set_len(size_mib << 20).expect("a size");
     drop(file);
     run(&format!("{mkfs} {}", image.display()));
     run(&format!(
@@ -68,7 +75,7 @@ fn make(folder: &Path) {
 
 fn on_xfs() {
     let result = ground::on_loopback(|top| {
-        let mounted = mount(top, "mkfs.xfs -q -m reflink=1");
+        let mounted = mount(top, "mkfs.xfs -q -m reflink=1", 1024);
         let program = invite(&mounted.0.join(""));
         for who in ["root", "user"] {
             let folder = mounted.0.join(who);
@@ -105,7 +112,7 @@ fn on_xfs() {
 fn where_nothing_is_shared() {
     for mkfs in ["mkfs.ext4 -q", "mkfs.xfs -q -m reflink=0", "tmpfs"] {
         let result = ground::on_loopback(|top| {
-            let mounted = mount(top, mkfs);
+            let mounted = mount(top, mkfs, 1024);
             let folder = mounted.0.join("folder");
             make(&folder);
             let before = contents(&folder);
@@ -125,5 +132,53 @@ fn where_nothing_is_shared() {
             check_contents(&folder, &before, mkfs);
         });
         result.expect("a loopback btrfs");
+    }
+}
+
+fn without_room() {
+    for rewrite in ["never", "max"] {
+        let result = ground::on_loopback(|top| {
+            let mounted = mount(top, "mkfs.btrfs -q -m single", 160);
+            let folder = mounted.0.join("folder");
+            tree::make(&folder);
+            fill(&mounted.0);
+            let before = contents(&folder);
+            let used_before = used_bytes(&folder);
+            let output = dupes(&format!("-rD --json --rewrite={rewrite}"), &folder);
+            let code = output.status.code();
+            assert!(matches!(code, Some(0 | 1)), "{rewrite}: {output:?}");
+            let said = json_of(&output);
+            let freed = number(&said, "done", "freed_bytes");
+            let written = number(&said, "done", "written_bytes");
+            assert_eq!(used_before + written - freed, used_bytes(&folder), "{said}");
+            check_contents(&folder, &before, rewrite);
+            println!("{rewrite}: exit code {code:?}, {freed} freed, {written} written");
+            // With room again another run does the rest.
+            fs::remove_dir_all(mounted.0.join("filler")).expect("the filler");
+            tree::sync(&folder);
+            let output = dupes(&format!("-rDq --rewrite={rewrite}"), &folder);
+            assert_eq!(output.status.code(), Some(0), "{rewrite}: {output:?}");
+            check_contents(&folder, &before, rewrite);
+        });
+        result.expect("a loopback btrfs");
+    }
+}
+
+/// Writes files until nothing fits any more.
+fn fill(top: &Path) {
+    let folder = top.join("filler");
+    fs::create_dir(&folder).expect("a folder");
+    for len in [4 << 20, 256 << 10, 16 << 10] {
+        for file_nr in 0..200 {
+            let path = folder.join(format!("{len}-{file_nr}"));
+            let mut file = match File::create(&path) {
+                Ok(file) => file,
+                Err(_) => break,
+            };
+            let written = file.write_all(&bytes(file_nr << 32 | len as u64, len));
+            if written.and_then(|()| file.sync_all()).is_err() {
+                break;
+            }
+        }
     }
 }

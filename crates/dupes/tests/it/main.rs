@@ -9,6 +9,7 @@ mod by_blocks;
 mod check;
 mod faults;
 mod faulty;
+mod many;
 mod properties;
 mod scale;
 mod tree;
