@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn asked_to_end() {
     let nr_stops = setting("XSAME_STOPS", 4);
     let mut numbers = Numbers(setting("XSAME_SEED", 1));
-    let expected = undisturbed("csum");
+    let expected = undisturbed("--scan=csum");
     let (mut nr_partly, mut nr_nothing, mut nr_whole) = (0, 0, 0);
     for stop_nr in 0..nr_stops {
         let (signal, number_of_signal) = match stop_nr % 2 {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use backend_kernel::ground;
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::tempdir;
 
 use crate::Test;
 use crate::running::{dupes, setting, start, stderr};
@@ -20,8 +21,13 @@ pub(crate) const TESTS: &[Test] = &[(
     &[],
 )];
 
-/// How data is told apart, in turn.
-const SCANS: [&str; 2] = ["csum", "read"];
+/// How data is told apart, in turn; a hashfile lies on another filesystem.
+const SCANS: [&str; 4] = [
+    "--scan=csum",
+    "--scan=read",
+    "--scan=csum --hashfile=HASHFILE",
+    "--scan=read --hashfile=HASHFILE",
+];
 /// How long a run may take before it is taken for hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,11 +55,12 @@ fn killed() {
     let undisturbed = SCANS.map(undisturbed);
     let mut moments: BTreeMap<Moment, u64> = BTreeMap::new();
     for kill_nr in 0..nr_kills {
-        let scan_idx = (kill_nr % 2) as usize;
+        let scan_idx = (kill_nr % 4) as usize;
         let (scan, expected) = (SCANS[scan_idx], &undisturbed[scan_idx]);
         let what = format!("kill {kill_nr}, {scan}");
-        let arguments = format!("-rDq --rewrite=max --scan={scan}");
         let (moment, verified) = ground::on_checked_loopback(|top| {
+            let elsewhere = tempdir().expect("a folder");
+            let arguments = arguments(scan, elsewhere.path());
             let folder = top.join("folder");
             make(&folder);
             let before = contents(&folder);
@@ -90,6 +97,12 @@ fn killed() {
     println!("{nr_kills} kills: {moments:?}");
 }
 
+/// Returns the arguments of a run.
+fn arguments(scan: &str, elsewhere: &Path) -> String {
+    let hashfile = elsewhere.join("hashfile").display().to_string();
+    format!("-rDq --rewrite=max {}", scan.replace("HASHFILE", &hashfile))
+}
+
 /// Runs the tool on a tree of its own.
 pub(crate) fn undisturbed(scan: &str) -> Undisturbed {
     let (undisturbed, verified) = ground::on_checked_loopback(|top| {
@@ -97,8 +110,9 @@ pub(crate) fn undisturbed(scan: &str) -> Undisturbed {
         make(&folder);
         let before = contents(&folder);
         let used_before = used_bytes(&folder);
+        let elsewhere = tempdir().expect("a folder");
         let begin = Instant::now();
-        let output = dupes(&format!("-rDq --rewrite=max --scan={scan}"), &folder);
+        let output = dupes(&arguments(scan, elsewhere.path()), &folder);
         let time = begin.elapsed();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         check_contents(&folder, &before, "undisturbed");
