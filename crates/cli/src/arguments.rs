@@ -201,9 +201,24 @@ pub(crate) struct DupesArguments {
     /// once.
     #[arg(long, value_enum, default_value_t = RewriteWord::Auto)]
     pub(crate) rewrite: RewriteWord,
+    /// The shortest run of equal blocks that is worth it; shorter ones are left alone. Runs begin
+    /// and end at any block [default: one block].
+    #[arg(short = 'b', value_name = "SIZE", default_value = "0", hide_default_value = true,
+          value_parser = parse_size)]
+    pub(crate) block_size: u64,
     /// How many files are read at a time [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) io_threads: Option<u32>,
+    /// How many threads hash at most; who hashes reads, too, so that the smaller of both numbers
+    /// counts. Matching and planning take one [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cpu_threads: Option<u32>,
+    /// As in duperemove, a list of: same, nosame (whether what is there twice in one file only
+    /// counts; it does). What has no meaning here is accepted and told: fiemap (what is shared is
+    /// always known beforehand), partial (runs begin at any block, extents are planned whole, see
+    /// --rewrite), rescan_files (see --hashfile); each with a no before it.
+    #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
+    pub(crate) dedupe_options: Vec<DedupeWord>,
     /// Remember in this file what was found out, and ask and read the next time only what has
     /// changed since; it is made if it is not there. It is about one filesystem.
     #[arg(long, value_name = "FILE")]
@@ -229,6 +244,38 @@ pub(crate) struct DupesArguments {
     /// List everything that goes, and all that is no file.
     #[arg(short = 'v')]
     pub(crate) verbose: bool,
+}
+
+/// A word of duperemove's `--dedupe-options`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum DedupeWord {
+    Same,
+    Nosame,
+    Fiemap,
+    Nofiemap,
+    Partial,
+    Nopartial,
+    RescanFiles,
+    NorescanFiles,
+}
+
+impl DedupeWord {
+    /// Returns why it has no meaning here, if it has none.
+    pub(crate) fn why_meaningless(self) -> Option<&'static str> {
+        match self {
+            DedupeWord::Same | DedupeWord::Nosame => None,
+            DedupeWord::Fiemap | DedupeWord::Nofiemap => {
+                Some("what is shared already is always left alone")
+            }
+            DedupeWord::Partial | DedupeWord::Nopartial => {
+                Some("runs begin at any block, and what is freed are whole extents: see --rewrite")
+            }
+            DedupeWord::RescanFiles | DedupeWord::NorescanFiles => {
+                Some("what has changed is always looked at, and nothing else with --hashfile")
+            }
+        }
+    }
 }
 
 /// How data is told apart.
@@ -314,6 +361,11 @@ pub(crate) struct BenchArguments {
     /// Write a plot of the growth to this file.
     #[arg(long, value_name = "FILE", requires = "scale")]
     pub(crate) svg: Option<PathBuf>,
+    /// Time a first run of dupes with a hashfile on this folder, later ones with nothing changed,
+    /// and an empty pass over the trees instead; nothing is deduped.
+    #[arg(long, value_name = "FOLDER",
+          conflicts_with_all = ["json", "rounds", "profile", "scale", "backend"])]
+    pub(crate) again: Option<PathBuf>,
     /// For the program itself: one size.
     #[arg(long, hide = true, requires = "scale")]
     pub(crate) scale_of: Option<u64>,

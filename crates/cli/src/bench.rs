@@ -4,6 +4,7 @@
 //! request bytes to reply bytes. What counts is the median of the rounds' ratios: a slow machine
 //! is slow for both. Answers that differ end the bench, as a difference makes ratios worthless.
 
+mod again;
 mod layout;
 mod ratio;
 mod scale;
@@ -58,6 +59,9 @@ const NR_COMPARES: usize = 8;
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &BenchArguments) -> Result<Exit, Report> {
+    if let Some(folder) = &arguments.again {
+        return again::run(folder);
+    }
     if arguments.scale {
         return scale::run(arguments);
     }

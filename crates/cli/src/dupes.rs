@@ -7,15 +7,16 @@ mod html;
 mod paths;
 mod progress;
 mod report;
-mod scratch;
+pub(crate) mod scratch;
 
 use std::path::Path;
 
 use backend_kernel::volume::{self, Opened, Skipped};
+use clap::ValueEnum;
 use dupes::{Options, ScanMode, Stopped, Watch};
 use miette::{Report, miette};
 
-use crate::arguments::{DupesArguments, IoClass, RewriteWord, ScanWord};
+use crate::arguments::{DedupeWord, DupesArguments, IoClass, RewriteWord, ScanWord};
 use crate::exit::Exit;
 use crate::{signals, witness};
 use progress::Progress;
@@ -40,10 +41,7 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
             ScanWord::Csum => volume::Scan::Csum,
             ScanWord::Read => volume::Scan::Read,
         },
-        nr_io_threads: match arguments.io_threads {
-            Some(nr_threads) => nr_threads as usize,
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        },
+        nr_io_threads: nr_threads(arguments),
     });
     let Opened {
         volume,
@@ -61,6 +59,8 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
             RewriteWord::Auto => dupes::Rewrite::Auto,
             RewriteWord::Max => dupes::Rewrite::Max,
         },
+        run_bytes_min: arguments.block_size,
+        is_within_files: is_within_files(&arguments.dedupe_options),
         ..Options::default()
     };
     let mut watch = Progress::new(arguments);
@@ -98,6 +98,27 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         (Some(signal), false) => Exit::Asked(signal),
         (None, false) => Exit::Found,
     })
+}
+
+/// Returns how many threads read and hash.
+fn nr_threads(arguments: &DupesArguments) -> usize {
+    let asked = [arguments.io_threads, arguments.cpu_threads];
+    match asked.into_iter().flatten().min() {
+        Some(nr_threads) => nr_threads as usize,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// Returns whether what is there twice in one file only counts; tells what has no meaning.
+fn is_within_files(words: &[DedupeWord]) -> bool {
+    for word in words {
+        if let (Some(why), Some(value)) = (word.why_meaningless(), word.to_possible_value()) {
+            let name = value.get_name();
+            eprintln!("xsame: --dedupe-options={name} has no meaning here: {why}");
+        }
+    }
+    let is_about_same = |word: &&DedupeWord| word.why_meaningless().is_none();
+    words.iter().rfind(is_about_same) != Some(&DedupeWord::Nosame)
 }
 
 /// Puts the hashfile before the volume, if one was named.

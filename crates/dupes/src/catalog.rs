@@ -108,6 +108,11 @@ impl Catalog {
         catalog
     }
 
+    /// Returns the parts in the order of files and then of offsets.
+    pub(crate) fn parts_in_files(&self) -> impl Iterator<Item = (ExtentIdx, &Part)> {
+        self.by_file.iter().map(|&at| (at.0, self.part(at)))
+    }
+
     /// Returns how many blocks the extents have.
     pub(crate) fn nr_blocks(&self) -> u64 {
         let last = self.extents.last();

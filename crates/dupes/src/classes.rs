@@ -168,6 +168,14 @@ impl Classes {
         }
     }
 
+    /// Takes a block for one that has no equal.
+    pub(crate) fn forget(&mut self, extent_idx: ExtentIdx, within: u32) {
+        let start = self.starts[extent_idx as usize];
+        if start != NO_CLASSES {
+            self.of_block[start as usize + within as usize] = UNIQUE;
+        }
+    }
+
     /// Returns the key of the blocks of a class.
     pub(crate) fn key(&self, class: ClassId) -> u64 {
         self.keys[class as usize]

@@ -26,6 +26,7 @@ mod plan;
 mod radix;
 mod recall;
 mod report;
+mod runs;
 mod scan;
 mod sort;
 mod watch;

@@ -34,6 +34,10 @@ pub struct Options {
     pub nr_references_max: usize,
     /// Bytes of memory for sorting; beyond that the records are spilled.
     pub sort_bytes_max: usize,
+    /// Duplicate runs that are shorter are left alone, bytes.
+    pub run_bytes_min: u64,
+    /// Whether what is there twice in one file, and nowhere else, counts.
+    pub is_within_files: bool,
     /// How often a plan is made again because the kernel found bytes to differ.
     pub nr_rounds_max: u32,
 }
@@ -45,6 +49,8 @@ impl Default for Options {
             rewrite: Rewrite::default(),
             nr_references_max: 10_000,
             sort_bytes_max: 512 << 20,
+            run_bytes_min: 0,
+            is_within_files: true,
             nr_rounds_max: 2,
         }
     }

@@ -10,6 +10,7 @@ use crate::execute::{self, Done};
 use crate::options::Options;
 use crate::plan::{self, Group, Plan, Prediction, Stay};
 use crate::report::{Report, Stopped};
+use crate::runs;
 use crate::scan;
 use crate::sort::{Scratch, Sorter};
 use crate::watch::{Phase, Watch};
@@ -89,7 +90,15 @@ fn find_with(
     hash::hash(&catalog, options.scan, volume, &mut sorter, watch, report)?;
     let sorted = sorter.finish()?;
     watch.at(Phase::Match, 0, Some(catalog.nr_blocks()))?;
-    let classes = classes::group(&catalog, sorted, distrusted, volume, watch, report)?;
+    let mut classes = classes::group(&catalog, sorted, distrusted, volume, watch, report)?;
+    if !options.is_within_files {
+        runs::drop_within_files(&catalog, &mut classes);
+    }
+    let nr_blocks = options.run_bytes_min.div_ceil(catalog.block);
+    if 1 < nr_blocks {
+        let sorter = Sorter::new(options.sort_bytes_max, scratch);
+        runs::drop_short(&catalog, &mut classes, nr_blocks as usize, sorter)?;
+    }
     Ok(Found { catalog, classes })
 }
 

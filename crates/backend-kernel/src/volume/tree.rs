@@ -255,7 +255,12 @@ impl Volume for TreeVolume {
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
-        references::of(&mut self.trees, extents, &self.pages.memo, self.pages.spent)
+        // Who was told everything instead has not made a pass and does not know what it takes.
+        let pass = match self.pages.spent {
+            Duration::ZERO => Duration::MAX,
+            spent => spent,
+        };
+        references::of(&mut self.trees, extents, &self.pages.memo, pass)
     }
 
     fn checksums(

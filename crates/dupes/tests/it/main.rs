@@ -11,5 +11,6 @@ mod faults;
 mod faulty;
 mod many;
 mod properties;
+mod runs;
 mod scale;
 mod tree;

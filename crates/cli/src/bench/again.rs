@@ -1,0 +1,130 @@
+//! `xsame bench --again FOLDER`: a first run of dupes with a hashfile, the runs after it with
+//! nothing changed, and one empty pass over the trees of the folder's filesystem, in one run.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use backend_kernel::volume::{self, Scan, Sight};
+use dupes::{Options, ScanMode, Unwatched};
+use miette::{Report, miette};
+
+use crate::dupes::scratch::TemporaryFiles;
+use crate::exit::Exit;
+use crate::{print, witness};
+
+/// How often the pass and the later runs are timed; medians count.
+const NR_TIMES: usize = 5;
+/// A later run with --scan=read takes at most this part of the first one.
+const PART_MAX: f64 = 1.0 / 50.0;
+/// A later run with --scan=csum takes at most so many empty passes.
+const NR_PASSES_MAX: f64 = 3.0;
+
+/// Runs it.
+pub(super) fn run(folder: &Path) -> Result<Exit, Report> {
+    let passes: Result<Vec<(Duration, u64)>, Report> =
+        (0..NR_TIMES).map(|_| pass(folder)).collect();
+    let (pass, nr_items) = median(passes?);
+    print::line(format!(
+        "one empty pass over the trees: {} s, {nr_items} items",
+        seconds(pass)
+    ));
+    let mut is_met = true;
+    for (name, scan) in [("read", Scan::Read), ("csum", Scan::Csum)] {
+        let place = tempfile::tempdir().map_err(|error| miette!("no temporary folder: {error}"))?;
+        let hashfile = place.path().join("hashes");
+        let (first, first_bytes) = once(folder, scan, &hashfile)?;
+        let later: Result<Vec<(Duration, u64)>, Report> = (0..NR_TIMES)
+            .map(|_| once(folder, scan, &hashfile))
+            .collect();
+        let (later, later_bytes) = median(later?);
+        let part = later.as_secs_f64() / first.as_secs_f64();
+        let nr_passes = later.as_secs_f64() / pass.as_secs_f64();
+        print::line(format!(
+            "--scan={name}: first {} s, {first_bytes} bytes read; later {} s, {later_bytes} bytes \
+             read: 1/{:.0} of the first, {nr_passes:.2} passes",
+            seconds(first),
+            seconds(later),
+            1.0 / part,
+        ));
+        is_met &= match scan {
+            Scan::Csum => nr_passes <= NR_PASSES_MAX,
+            _ => part <= PART_MAX,
+        };
+    }
+    print::line(format!(
+        "1/50 of the first with read, 3 passes with csum: {}",
+        if is_met { "met" } else { "missed" }
+    ));
+    Ok(match is_met {
+        true => Exit::Fine,
+        false => Exit::Found,
+    })
+}
+
+fn open(folder: &Path, scan: Scan) -> Result<Sight, Report> {
+    let opened = volume::open(&volume::Options {
+        paths: &[folder.to_owned()],
+        is_recursive: true,
+        is_excluded: None,
+        min_bytes: 0,
+        scan,
+        nr_io_threads: std::thread::available_parallelism().map_or(1, usize::from),
+    });
+    Ok(opened.map_err(witness::report)?.volume)
+}
+
+/// Asks for everything in the trees once, and does nothing with it; returns how many items.
+fn pass(folder: &Path) -> Result<(Duration, u64), Report> {
+    let start = Instant::now();
+    let Sight::Trees(mut volume) = open(folder, Scan::Auto)? else {
+        return Err(miette!(
+            help = "name a folder on btrfs, and be root",
+            "there are no trees to be asked"
+        ));
+    };
+    let wrong = |error| miette!("{error}");
+    volume.moment().map_err(wrong)?;
+    for root in volume.roots_in_scope() {
+        let mut from = Some(0);
+        while let Some(inode) = from {
+            from = volume
+                .walk(root, inode, u64::MAX, &mut |_| {})
+                .map_err(wrong)?;
+        }
+    }
+    Ok((start.elapsed(), volume.work().nr_items))
+}
+
+/// Finds and plans once with the hashfile; returns how many bytes were read.
+fn once(folder: &Path, scan: Scan, hashfile: &Path) -> Result<(Duration, u64), Report> {
+    let start = Instant::now();
+    let opened = match open(folder, scan)? {
+        Sight::Trees(volume) => hashfile::open_trees(volume, hashfile),
+        Sight::Maps(volume) => hashfile::open_files(volume, hashfile),
+    };
+    let mut volume = opened.map_err(|error| miette!("{error}"))?;
+    let options = Options {
+        scan: match scan {
+            Scan::Read => ScanMode::Read,
+            Scan::Auto | Scan::Csum => ScanMode::Checksums,
+        },
+        ..Options::default()
+    };
+    let mut report = dupes::Report::default();
+    let (scratch, watch) = (&mut TemporaryFiles, &mut Unwatched);
+    let wrong = |error| miette!("{error}");
+    let found = dupes::find(&mut *volume, &options, scratch, watch, &mut report).map_err(wrong)?;
+    let plan = found.plan(&mut *volume, &options, watch, &mut report);
+    drop(plan.map_err(wrong)?);
+    drop(volume);
+    Ok((start.elapsed(), report.read_bytes))
+}
+
+fn median(mut measured: Vec<(Duration, u64)>) -> (Duration, u64) {
+    measured.sort_unstable();
+    measured[measured.len() / 2]
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.3}", duration.as_secs_f64())
+}
