@@ -5,8 +5,8 @@
 //!
 //! This crate acts and looks. It does not know what any operation should do: it must not depend on
 //! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
-//! `ioctl.rs`, `ioctl_handle.rs`, `ioctl_quota.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs`
-//! and `process.rs`.
+//! `ioctl.rs`, `ioctl_handle.rs`, `ioctl_quota.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs`,
+//! `mmap_pages.rs` and `process.rs`.
 //!
 //! # Where it works
 //!
@@ -35,6 +35,7 @@ mod loopback;
 mod map;
 mod memory;
 mod mmap;
+mod mmap_pages;
 mod mount;
 mod mounting;
 mod observe;

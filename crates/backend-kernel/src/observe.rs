@@ -15,6 +15,7 @@ use crate::descriptors::{Descriptors, NoFd};
 use crate::errno_of;
 use crate::map::FileMap;
 use crate::place::Tops;
+use crate::settle;
 
 /// Bytes read at once.
 const PIECE_LEN: usize = 256 << 10;
@@ -38,6 +39,8 @@ pub(crate) struct Observer {
     patience: Duration,
     /// Our own uid where we are not root: reported as 0, for files are "owned by root".
     own_uid: Option<u32>,
+    /// Whether the filesystem compresses, which workers do behind everybody's back.
+    compresses: bool,
 }
 
 /// What a name's inode was stamped with, in nanoseconds since 1970.
@@ -48,7 +51,8 @@ struct Stamps {
 }
 
 impl Observer {
-    pub(crate) fn new() -> Observer {
+    /// Returns the eyes for runs on a filesystem that compresses or not.
+    pub(crate) fn new(compresses: bool) -> Observer {
         let uid = rustix::process::geteuid();
         Observer {
             stamps: FxHashMap::default(),
@@ -56,6 +60,7 @@ impl Observer {
             map: FileMap::new(),
             patience: PATIENCE,
             own_uid: (!uid.is_root()).then(|| uid.as_raw()),
+            compresses,
         }
     }
 
@@ -111,6 +116,9 @@ impl Observer {
     }
 
     fn file(&mut self, fd: BorrowedFd<'_>, probe: &Probe) -> Result<Observation, Errno> {
+        if self.compresses {
+            settle::wait_for_workers(fd)?;
+        }
         let map = self.settled_map(fd, probe.expected_shape)?;
         let raw = fstat(fd).map_err(errno_of)?;
         let content = self.content(fd, raw.st_size as u64)?;
@@ -260,7 +268,7 @@ impl Observer {
 }
 
 /// Returns where the next data at or after `at` begins, `size` if there is none.
-fn data_start(fd: impl AsFd, at: u64, size: u64) -> Result<u64, Errno> {
+pub(crate) fn data_start(fd: impl AsFd, at: u64, size: u64) -> Result<u64, Errno> {
     match seek(fd, SeekFrom::Data(at)) {
         Ok(data) => Ok(data.clamp(at, size)),
         Err(rustix::io::Errno::NXIO) => Ok(size),
@@ -269,7 +277,7 @@ fn data_start(fd: impl AsFd, at: u64, size: u64) -> Result<u64, Errno> {
 }
 
 /// Returns where the next hole at or after `at` begins, `size` if there is none.
-fn hole_start(fd: impl AsFd, at: u64, size: u64) -> Result<u64, Errno> {
+pub(crate) fn hole_start(fd: impl AsFd, at: u64, size: u64) -> Result<u64, Errno> {
     if size <= at {
         return Ok(size);
     }

@@ -86,6 +86,8 @@ pub(crate) struct MountLine {
     pub(crate) fs_type: String,
     /// What is mounted: a block device, mostly.
     pub(crate) source: String,
+    /// The filesystem's own options.
+    pub(crate) options: String,
 }
 
 /// Returns the mounts that this thread sees, in the order of their making.
@@ -111,10 +113,12 @@ fn parse_mount(line: &str) -> Option<MountLine> {
     let mut after = after.split(' ');
     let fs_type = after.next()?.to_owned();
     let source = unescaped(after.next()?);
+    let options = after.next().unwrap_or_default().to_owned();
     Some(MountLine {
         point,
         fs_type,
         source,
+        options,
     })
 }
 

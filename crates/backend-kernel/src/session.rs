@@ -20,7 +20,7 @@ use crate::log::KernelLog;
 use crate::observe::Observer;
 use crate::operations::sync;
 use crate::place::{Place, Tops, open_directory};
-use crate::{errno_of, ioctl, process, quota, same, system, tree};
+use crate::{errno_of, ioctl, place, process, quota, same, system, tree};
 
 /// From this release on, stamps tell every change (multigrain timestamps).
 const FINE_TIMES_SINCE: uapi::Release = uapi::Release::new(6, 13, 0);
@@ -53,12 +53,14 @@ impl Session {
     /// Returns a session in `place`, before its first run.
     pub fn new(place: Place) -> Session {
         let log = KernelLog::open(place.device.clone());
+        let mount = place::mount_of(&place.first);
+        let compresses = mount.is_some_and(|mount| mount.options.contains("compress"));
         Session {
             place,
             nr_resets: 0,
             run: None,
             buffers: CallBuffers::default(),
-            observer: Observer::new(),
+            observer: Observer::new(compresses),
             log,
             has_quota: false,
         }
