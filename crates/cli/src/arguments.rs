@@ -117,7 +117,7 @@ pub(crate) struct DiffArguments {
     #[arg(long, value_name = "MODE", default_value = "checked", value_parser = parse_data)]
     pub(crate) data: DataMode,
     /// How new files are compressed, even where it does not look worth it: none, zlib, lzo, zstd.
-    /// The model has no compressed extents: this takes --against reference or another kernel.
+    /// The model adopts what a kernel's compressor made of the data.
     #[arg(long, value_name = "KIND", default_value = "none", value_parser = parse_compress)]
     #[arg(conflicts_with = "data")]
     pub(crate) compress: Compression,

@@ -2,9 +2,9 @@
 //! side; or what the trees of a filesystem say that somebody else has made.
 
 use backend_kernel::{image, trees_at};
-use harness::transcript;
+use harness::{Witnesses, transcript};
 use miette::{Report, miette};
-use scenario::text::Scenario;
+use scenario::text::{Line, Scenario};
 use scenario::{Answer, Backend, BackendError, Op, Outcome, Trees, side_by_side};
 
 use crate::arguments::TreeArguments;
@@ -34,8 +34,13 @@ pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
         .chain(&remark)
         .for_each(|remark| eprintln!("{remark}"));
     let mut expected = witness::model(profile);
-    let left = trees(expected.as_mut(), &scenario)?;
-    let right = trees(observed.as_mut(), &scenario)?;
+    let (left, right) = match scenario.geometry.leaves_choices() {
+        true => trees_of_both(expected.as_mut(), observed.as_mut(), scenario)?,
+        false => (
+            trees(expected.as_mut(), &scenario)?,
+            trees(observed.as_mut(), &scenario)?,
+        ),
+    };
     let pairs = side_by_side(&left, &right);
     let text = |line: &Option<String>| line.as_deref().map_or_else(String::new, shortened);
     let width = pairs.iter().map(|pair| text(&pair.left).len()).max();
@@ -77,18 +82,44 @@ fn alone(arguments: &TreeArguments, trees: Result<Trees, BackendError>) -> Resul
 
 /// Carries a scenario out and looks at the trees.
 fn trees(backend: &mut dyn Backend, scenario: &Scenario) -> Result<Trees, Report> {
-    let name = backend.name();
-    if !backend.capabilities().has_trees {
-        return Err(miette!(
-            help = "run as root, or name another backend: model, mount, uml",
-            "{name} cannot tell what its trees say"
-        ));
-    }
+    check_has_trees(backend)?;
     // What each operation answers is for `xsame run` to tell.
     transcript::run(backend, scenario, "", &mut |_, _| {}).map_err(witness::report)?;
     let answer = backend.apply(&Op::Tree).map_err(witness::report)?;
-    let Answer { outcome, .. } = answer;
-    match outcome {
+    told(&backend.name(), answer)
+}
+
+/// Carries a scenario out on both, so that the expected one can adopt what is left to a kernel, and
+/// looks at the trees.
+fn trees_of_both(
+    expected: &mut dyn Backend,
+    observed: &mut dyn Backend,
+    mut scenario: Scenario,
+) -> Result<(Trees, Trees), Report> {
+    check_has_trees(observed)?;
+    scenario.lines.push(Line::new(Op::Tree));
+    let names = (expected.name(), observed.name());
+    let mut witnesses = Witnesses { expected, observed };
+    let replies = transcript::run_both(&mut witnesses, &scenario).map_err(witness::report)?;
+    let last = replies.into_iter().last();
+    let (left, right) = last.ok_or_else(|| miette!("nothing was asked"))?;
+    Ok((told(&names.0, left.answer)?, told(&names.1, right.answer)?))
+}
+
+fn check_has_trees(backend: &dyn Backend) -> Result<(), Report> {
+    if backend.capabilities().has_trees {
+        return Ok(());
+    }
+    Err(miette!(
+        help = "run as root, or name another backend: model, mount, uml",
+        "{} cannot tell what its trees say",
+        backend.name()
+    ))
+}
+
+/// Returns the trees that a backend told.
+fn told(name: &str, answer: Answer) -> Result<Trees, Report> {
+    match answer.outcome {
         Outcome::Trees(trees) => Ok(*trees),
         outcome => Err(miette!(
             "{name} answers {outcome:?} when asked for its trees"

@@ -5,22 +5,23 @@
 //! the patch. Others show what operations do to the trees.
 //!
 //! `XSAME_BLESS=1 cargo test -p cli --test scenarios` writes what the model answers into the files
-//! as what is expected. What it wrote is to be read, and held against kernels.
+//! as what is expected; where the filesystem compresses, what the kernels answer that are there.
+//! What it wrote is to be read, and held against kernels.
 
 mod witnesses;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use harness::transcript;
+use harness::transcript::{self, Entry};
 use libtest_mimic::{Arguments, Failed, Trial};
 use model::Sequential;
 use rules::series::SERIES;
 use rules::{PROFILE_NAMES, Patch, Profile, Reach, Rule};
-use scenario::Op;
 use scenario::text::{Line, ResultBlock, Scenario};
+use scenario::{Backend, Op};
 
 use witnesses::{Check, Witnesses};
 
@@ -30,6 +31,10 @@ const RULES: &str = "scenarios";
 const PATCHES: &str = "patches";
 /// Where those are that look at the trees.
 const TREES: &str = "trees";
+
+/// Where those are whose filesystem compresses: kernels answer, and the model adopts what their
+/// compressor made of the data.
+const COMPRESSED: &str = "compressed";
 
 /// The releases of the User Mode Linux kernels that are asked, where they are there.
 const UML_RELEASES: [&str; 4] = ["5.10", "6.1", "6.12", "7.2"];
@@ -84,6 +89,12 @@ fn main() -> ExitCode {
             trials.push(kernel.trial(&title, check(scenario)));
         }
     }
+    for (name, scenario) in named(COMPRESSED) {
+        let title = format!("{name} is as its scenario says, and the model follows");
+        for kernel in witnesses.kernels() {
+            trials.push(kernel.trial(&title, check_following(&scenario)));
+        }
+    }
     for (name, scenario) in of_rules {
         let title = match OUT_OF_REACH.contains(&name.as_str()) {
             true => format!("{name} decides nothing, as its scenario says"),
@@ -111,6 +122,42 @@ fn named(folder: &str) -> Vec<Named> {
 fn check(scenario: &Arc<Scenario>) -> Check {
     let scenario = Arc::clone(scenario);
     Box::new(move |backend, profile| witnesses::play(backend, &scenario, profile).map(drop))
+}
+
+/// Shows that a kernel answers as the scenario says, and the model too, which adopts.
+fn check_following(scenario: &Arc<Scenario>) -> Check {
+    let scenario = Arc::clone(scenario);
+    Box::new(move |backend, profile| {
+        let mut model = Sequential::new(Profile::by_name(profile)?);
+        play_both(&mut model, backend, &scenario, profile)
+    })
+}
+
+/// Runs a scenario on a kernel with what it expects under `profile`, and on the model, which adopts
+/// what is the kernel's to decide.
+fn play_both(
+    model: &mut dyn Backend,
+    kernel: &mut dyn Backend,
+    scenario: &Scenario,
+    profile: &str,
+) -> Result<(), Failed> {
+    let mut both = harness::Witnesses {
+        expected: model,
+        observed: kernel,
+    };
+    let replies = transcript::run_both(&mut both, scenario)?;
+    let capabilities = [both.expected.capabilities(), both.observed.capabilities()];
+    let mut unmet = String::new();
+    for (line, (of_model, of_kernel)) in scenario.lines.iter().zip(replies) {
+        for (reply, capabilities) in [of_model, of_kernel].iter().zip(&capabilities) {
+            witnesses::show_unmet(&Entry::new(line, reply, profile, capabilities), &mut unmet);
+        }
+    }
+    if unmet.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not as expected under {profile}:\n{unmet}").into())
+    }
 }
 
 /// Holds the files against the rules that there are.
@@ -210,19 +257,24 @@ fn results(scenario: &Scenario, profile: Profile) -> Result<Vec<Vec<String>>, Fa
 
 /// Writes what the model answers into the files.
 fn bless() -> ExitCode {
-    let folders = [RULES, PATCHES, TREES].into_iter();
+    let kernels = Witnesses::find(false, &UML_RELEASES);
+    let folders = [RULES, PATCHES, TREES, COMPRESSED].into_iter();
     for (folder, (name, scenario)) in folders.flat_map(|folder| {
         let scenarios = named(folder).into_iter();
         scenarios.map(move |named| (folder, named))
     }) {
         let path = witnesses::beside(folder).join(format!("{name}.scn"));
-        let written =
-            blessed(&scenario).and_then(|blessed| Ok(fs::write(&path, blessed.to_string())?));
+        let blessed = match folder {
+            COMPRESSED => blessed_by_kernels(&scenario, &kernels),
+            _ => blessed(&scenario),
+        };
+        let written = blessed.and_then(|blessed| Ok(fs::write(&path, blessed.to_string())?));
         if let Err(error) = written {
             eprintln!("{}: {:?}", path.display(), error.message());
             return ExitCode::FAILURE;
         }
     }
+    kernels.end();
     ExitCode::SUCCESS
 }
 
@@ -232,6 +284,32 @@ fn blessed(scenario: &Scenario) -> Result<Scenario, Failed> {
     for name in PROFILE_NAMES {
         answers.push((*name, results(scenario, Profile::by_name(name)?)?));
     }
+    Ok(with_answers(scenario, &answers))
+}
+
+/// Returns the scenario with the answers of the kernels that are there.
+fn blessed_by_kernels(scenario: &Scenario, kernels: &Witnesses) -> Result<Scenario, Failed> {
+    let mut answers: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
+    for kernel in kernels.kernels() {
+        let Ok((kernel, profile)) = &kernel.found else {
+            continue;
+        };
+        let mut kernel = kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut model = Sequential::new(Profile::by_name(profile)?);
+        let mut both = harness::Witnesses {
+            expected: &mut model,
+            observed: kernel.as_mut(),
+        };
+        let replies = transcript::run_both(&mut both, scenario)?;
+        let lines = scenario.lines.iter().zip(replies);
+        let shown = lines.map(|(line, (_, reply))| transcript::shown(&line.op, &reply));
+        answers.push((profile, shown.collect()));
+    }
+    answers.sort_by_key(|(name, _)| PROFILE_NAMES.iter().position(|known| known == name));
+    Ok(with_answers(scenario, &answers))
+}
+
+fn with_answers(scenario: &Scenario, answers: &[(&str, Vec<Vec<String>>)]) -> Scenario {
     let is_telling = |op: &Op| {
         matches!(
             op,
@@ -241,10 +319,10 @@ fn blessed(scenario: &Scenario) -> Result<Scenario, Failed> {
     let mut blessed = scenario.clone();
     for (idx, line) in blessed.lines.iter_mut().enumerate() {
         if is_telling(&line.op) {
-            expect(line, idx, &answers);
+            expect(line, idx, answers);
         }
     }
-    Ok(blessed)
+    blessed
 }
 
 /// Sets what is expected of an operation: the newest profile's answer for all that give it too.

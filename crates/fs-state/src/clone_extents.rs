@@ -1,9 +1,7 @@
 //! Cloning: making a range of one file refer to the extents of another (`btrfs_clone`,
 //! fs/btrfs/reflink.c). Dedupe and clone both end here.
 
-use data::Content;
-
-use crate::{BLOCK, ExtentSlice, FileExtent, FsState, InodeId, align_down, align_up};
+use crate::{BLOCK, ExtentSlice, FileExtent, FsState, InlineExtent, InodeId, align_down, align_up};
 
 /// Whether a clone stamps its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +63,9 @@ impl FsState {
                     self.replace_extents(target, done_to, new_key, part, &mut report);
                     new_key + part.len
                 }
-                FileExtent::Inline(content) => {
-                    let content = content.clone();
-                    self.clone_inline(target, done_to, new_key, content, &mut report);
+                FileExtent::Inline(inline) => {
+                    let inline = inline.clone();
+                    self.clone_inline(target, done_to, new_key, inline, &mut report);
                     new_key + item_end
                 }
             };
@@ -172,25 +170,25 @@ impl FsState {
         target: InodeId,
         drop_start: u64,
         key: u64,
-        content: Content,
+        inline: InlineExtent,
         report: &mut CloneReport,
     ) {
         let at_zero = self.item_at(target, 0);
         let has_implicit_hole = at_zero.is_none() && !self.has_no_items(target);
         let has_regular = matches!(at_zero, Some(FileExtent::Regular(_)));
-        let is_whole_file = self.inode(target).size <= content.len();
+        let is_whole_file = self.inode(target).size <= inline.content.len();
         if key > 0 && self.behaviour.clones_inline_anywhere {
             report.cut_extent |= self.drop_extents(target, key, key + BLOCK).cut_item;
-            self.put_inline(target, key, content);
+            self.put_inline(target, key, inline);
             return;
         }
         if key > 0 || has_implicit_hole || has_regular || !is_whole_file {
-            let mut page = content;
+            let mut page = inline.content;
             page.truncate(BLOCK);
             self.dirty_pages(target, key, page);
             return;
         }
         report.cut_extent |= self.drop_extents(target, drop_start, BLOCK).cut_item;
-        self.put_inline(target, 0, content);
+        self.put_inline(target, 0, inline);
     }
 }

@@ -20,9 +20,13 @@ impl FsState {
         self.flush(id);
         let written = match content.len().min(WRITE_LEN_MAX) {
             len if self.may_write_directly(id, pos, len) => {
-                let content = content.slice(0..len);
+                let direct_len = self.compressed_from(id, pos, pos + len) - pos;
                 self.begin_write(id, pos, len);
-                self.write_around_cache(id, pos, &content);
+                if 0 < direct_len {
+                    self.write_around_cache(id, pos, &content.slice(0..direct_len));
+                }
+                let rest = content.slice(direct_len..len);
+                self.write_through_cache(id, pos + direct_len, &rest)?;
                 Ok(len)
             }
             _ => self.write_through_cache(id, pos, content),
@@ -38,6 +42,20 @@ impl FsState {
         let is_whole = 0 < len && is_aligned(pos) && is_aligned(len) && pos <= SIZE_MAX - len;
         let begins_inline = pos == 0 && matches!(self.item_at(id, 0), Some(FileExtent::Inline(_)));
         is_whole && !begins_inline && (inode.is_nodatasum || self.behaviour.writes_checked_directly)
+    }
+
+    /// Returns where the first compressed extent of `start..end` begins, from which on nothing is
+    /// written directly; `end` if there is none.
+    fn compressed_from(&self, id: InodeId, start: u64, end: u64) -> u64 {
+        let mut at = start;
+        while let Some((key, item)) = self.item_at_or_behind(id, at).filter(|(key, _)| *key < end) {
+            let extent = item.slice().map(|slice| self.extents.get(slice.extent));
+            if extent.is_some_and(|extent| extent.is_compressed()) {
+                return key.max(start);
+            }
+            at = align_up(item.end(key));
+        }
+        end
     }
 
     /// A buffered write, written back and dropped from the page cache.
@@ -75,6 +93,7 @@ impl FsState {
                 offset,
                 content: piece,
                 kind,
+                is_submitted: false,
             };
             self.inode_mut(id).ordered.insert(at, ordered);
             at = piece_end;

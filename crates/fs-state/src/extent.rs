@@ -9,6 +9,7 @@ use data::Content;
 use smallvec::SmallVec;
 
 use crate::RootId;
+use crate::compress::Compressed;
 
 /// Index of a data extent in its table. Reused after the extent is freed; its `bytenr` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +72,8 @@ pub struct Extent {
     pending_idx: Option<NonZeroU32>,
     /// [`Extent::item_ram_bytes`] in blocks, if that is less than its length.
     ram_blocks: Option<NonZeroU32>,
+    /// What it is on disk, if it is compressed there.
+    compressed: Option<Box<Compressed>>,
 }
 
 impl PackedHolder {
@@ -197,7 +200,23 @@ impl Extent {
     /// Returns the bytes on disk, a block multiple.
     #[expect(clippy::len_without_is_empty, reason = "an extent is never empty")]
     pub fn len(&self) -> u64 {
+        let compressed = self.compressed.as_deref();
+        compressed.map_or(self.ram_len(), |compressed| compressed.disk_len)
+    }
+
+    /// Returns the bytes that are read from it, a block multiple (`ram_bytes`).
+    pub fn ram_len(&self) -> u64 {
         self.content.len()
+    }
+
+    /// Returns whether the bytes are compressed on disk.
+    pub fn is_compressed(&self) -> bool {
+        self.compressed.is_some()
+    }
+
+    /// Returns what is on disk, if that is compressed.
+    pub fn compressed(&self) -> Option<&Compressed> {
+        self.compressed.as_deref()
     }
 
     /// Returns what is stored; zeros where a preallocated extent was not written yet.
@@ -210,8 +229,8 @@ impl Extent {
         self.generation
     }
 
-    /// Returns the ranges of the extent that have checksums, as (start, end) in bytes, sorted, not
-    /// touching.
+    /// Returns the ranges of the extent that have checksums, as (start, end) in bytes as they are
+    /// read, sorted, not touching. What is compressed has them on all that is on disk.
     pub fn csum_ranges(&self) -> impl Iterator<Item = (u64, u64)> {
         self.csums.iter().copied()
     }
@@ -335,6 +354,7 @@ impl ExtentTable {
             refs: SmallVec::new(),
             pending_idx: None,
             ram_blocks: None,
+            compressed: None,
         };
         // Extents never touch: an address that goes on is within one extent.
         self.next_bytenr += len + crate::BLOCK;
@@ -348,6 +368,24 @@ impl ExtentTable {
                 ExtentId(u32::try_from(self.extents.len() - 1).expect("fewer than 2^32 extents"))
             }
         }
+    }
+
+    /// Allocates an extent that holds `content` compressed.
+    pub(crate) fn allocate_compressed(
+        &mut self,
+        content: Content,
+        generation: u64,
+        compressed: Compressed,
+    ) -> ExtentId {
+        let id = self.allocate(content, generation);
+        self.get_mut(id).compressed = Some(Box::new(compressed));
+        id
+    }
+
+    /// Returns what is on disk of a compressed extent, to be put right.
+    pub(crate) fn compressed_mut(&mut self, id: ExtentId) -> Option<&mut Compressed> {
+        let extent = self.extents.get_mut(id.0 as usize)?.as_mut()?;
+        extent.compressed.as_deref_mut()
     }
 
     /// Adds one reference of a root.

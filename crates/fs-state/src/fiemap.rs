@@ -22,6 +22,8 @@ pub struct MapPiece {
     pub sharing: Sharing,
     /// In the tree.
     pub is_inline: bool,
+    /// Compressed: the address counts unpacked bytes from where the extent begins.
+    pub is_encoded: bool,
 }
 
 /// What is shown as delalloc where no written item lies.
@@ -72,7 +74,7 @@ impl FsState {
             push_delalloc(unwritten, at, key, &mut map);
             at = align_up(item.end(key));
             match item {
-                FileExtent::Inline(_) => map.push(MapPiece {
+                FileExtent::Inline(inline) => map.push(MapPiece {
                     offset: key,
                     len: BLOCK,
                     bytenr: None,
@@ -80,6 +82,7 @@ impl FsState {
                     is_unwritten: false,
                     sharing: Sharing::default(),
                     is_inline: true,
+                    is_encoded: inline.compressed.is_some(),
                 }),
                 FileExtent::Regular(slice) => {
                     let extent = self.extents.get(slice.extent);
@@ -91,6 +94,7 @@ impl FsState {
                         is_unwritten: slice.kind == SliceKind::Prealloc,
                         sharing: self.sharing(slice.extent),
                         is_inline: false,
+                        is_encoded: extent.is_compressed(),
                     };
                     if piece.is_unwritten {
                         push_prealloc(unwritten, piece, &mut map);
@@ -124,6 +128,7 @@ fn push(piece: MapPiece, map: &mut Vec<MapPiece>) {
             && last.is_delalloc == piece.is_delalloc
             && last.is_unwritten == piece.is_unwritten
             && last.sharing == piece.sharing
+            && last.is_encoded == piece.is_encoded
             && !last.is_inline;
         if continues {
             last.len += piece.len;
@@ -145,6 +150,7 @@ fn push_delalloc(unwritten: Delalloc<'_>, start: u64, end: u64, map: &mut Vec<Ma
                 is_unwritten: false,
                 sharing: Sharing::default(),
                 is_inline: false,
+                is_encoded: false,
             },
             map,
         );

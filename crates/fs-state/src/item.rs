@@ -4,15 +4,24 @@
 
 use data::Content;
 
-use crate::ExtentId;
+use crate::{ExtentId, InlineId};
 
 /// A file extent item as it is seen in the tree; its file offset is its key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FileExtent<'a> {
     /// The bytes themselves, in the tree. Only ever at file offset 0.
-    Inline(&'a Content),
+    Inline(&'a InlineExtent),
     /// A slice of a data extent.
     Regular(ExtentSlice),
+}
+
+/// The bytes of a file in the tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InlineExtent {
+    /// The bytes as they are read.
+    pub content: Content,
+    /// What they are in the tree if they are compressed there.
+    pub compressed: Option<InlineId>,
 }
 
 /// A block-aligned part of a data extent, as a file extent item refers to it.
@@ -43,7 +52,7 @@ impl FileExtent<'_> {
     /// Returns the first byte behind an item at `key`: exact for inline items (not aligned).
     pub fn end(self, key: u64) -> u64 {
         match self {
-            FileExtent::Inline(content) => key + content.len(),
+            FileExtent::Inline(inline) => key + inline.content.len(),
             FileExtent::Regular(slice) => key + slice.len,
         }
     }

@@ -3,10 +3,8 @@
 //! What changes here is the tree alone: whoever puts or removes an item counts its reference
 //! ([`crate::extent`]), after the change, for only then does its leaf belong to the root alone.
 
-use data::Content;
-
 use crate::tree_item::{Key, TreeItem};
-use crate::{ExtentSlice, FileExtent, FsState, InodeId, RootId};
+use crate::{ExtentSlice, FileExtent, FsState, InlineExtent, InodeId, RootId};
 
 /// Returns the item with its file offset if it is one of the inode's.
 #[inline]
@@ -111,8 +109,8 @@ impl FsState {
     }
 
     /// Puts an inline item at `key`, in place of the item that begins there.
-    pub(crate) fn put_inline(&mut self, id: InodeId, key: u64, content: Content) {
-        self.put_item(id, key, TreeItem::Inline(Box::new(content)));
+    pub(crate) fn put_inline(&mut self, id: InodeId, key: u64, inline: InlineExtent) {
+        self.put_item(id, key, TreeItem::Inline(Box::new(inline)));
     }
 
     /// Removes the item at `key`; returns whether there was one.

@@ -13,6 +13,7 @@
 
 pub mod behaviour;
 pub mod clone_extents;
+pub mod compress;
 pub mod deletion;
 pub mod direct;
 pub mod directory;
@@ -47,11 +48,12 @@ mod tests;
 
 pub use behaviour::Behaviour;
 pub use clone_extents::{CloneReport, TimesUpdate};
+pub use compress::{InlineId, Unit};
 pub use extent::{Extent, ExtentId};
 pub use fiemap::MapPiece;
 pub use fsck::Violation;
 pub use inode::{AttributeKind, Inode, InodeId, InodeStat, Kind};
-pub use item::{ExtentSlice, FileExtent, SliceKind};
+pub use item::{ExtentSlice, FileExtent, InlineExtent, SliceKind};
 pub use links::Renamed;
 pub use quota::Usage;
 pub use references::{DataRef, Sharing};

@@ -17,6 +17,9 @@ pub(crate) struct OrderedExtent {
     /// What is written.
     pub(crate) content: Content,
     pub(crate) kind: OrderedKind,
+    /// Whether it was sent off by itself, as a worker does that compresses: it completes though
+    /// nobody waits for it.
+    pub(crate) is_submitted: bool,
 }
 
 /// What completion does to the items.
@@ -32,6 +35,24 @@ impl FsState {
     /// Completes the ordered extents that overlap `start..end`, in file order.
     pub(crate) fn finish_ordered_range(&mut self, id: InodeId, start: u64, end: u64) {
         for key in self.ordered_within(id, start, end) {
+            if let Some(ordered) = self.inode_mut(id).ordered.remove(&key) {
+                self.finish_ordered(id, key, ordered);
+            }
+        }
+        self.forget_if_clean(id);
+    }
+
+    /// Completes what was sent off, in file order.
+    pub(crate) fn finish_submitted(&mut self, id: InodeId) {
+        let is_submitted =
+            |(&key, ordered): (&u64, &OrderedExtent)| ordered.is_submitted.then_some(key);
+        let keys: Vec<u64> = self
+            .inode(id)
+            .ordered
+            .iter()
+            .filter_map(is_submitted)
+            .collect();
+        for key in keys {
             if let Some(ordered) = self.inode_mut(id).ordered.remove(&key) {
                 self.finish_ordered(id, key, ordered);
             }
@@ -92,6 +113,7 @@ impl FsState {
             offset,
             content,
             kind,
+            is_submitted: _,
         } = ordered;
         let len = content.len();
         match kind {

@@ -165,6 +165,20 @@ impl FsState {
         }
     }
 
+    /// Counts an extent as `disk_len` bytes that was counted as `estimate`.
+    pub(crate) fn correct_quota(&mut self, bytenr: u64, estimate: u64, disk_len: u64) {
+        let Some(quota) = &mut self.quota else {
+            return;
+        };
+        let Some(accounted) = quota.accounted.get_mut(&bytenr) else {
+            return;
+        };
+        accounted.len = disk_len;
+        let roots = accounted.roots.clone();
+        quota.update(estimate, &roots, &[], true);
+        quota.update(disk_len, &[], &roots, true);
+    }
+
     fn still_has(&self, bytenr: u64, accounted: &Accounted) -> bool {
         let is_it = |extent: &Extent| extent.bytenr() == bytenr;
         self.extents.get_live(accounted.id).is_some_and(is_it)

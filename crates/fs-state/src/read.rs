@@ -82,8 +82,8 @@ impl FsState {
             return Piece::zeros(key - at);
         }
         match item {
-            FileExtent::Inline(bytes) if at - key < bytes.len() => {
-                Piece::of(bytes, at - key, end - at)
+            FileExtent::Inline(inline) if at - key < inline.content.len() => {
+                Piece::of(&inline.content, at - key, end - at)
             }
             FileExtent::Regular(slice) if slice.kind == SliceKind::Written => {
                 let skip = at - key;

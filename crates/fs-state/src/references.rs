@@ -191,7 +191,7 @@ impl FsState {
     /// Returns how many items of inode `ino` of a root refer to the extent as if it began at
     /// `offset`, which may be below zero.
     fn nr_items_of(&self, id: ExtentId, root: RootId, ino: u64, offset: u64) -> u32 {
-        let end = offset.wrapping_add(self.extents.get(id).len());
+        let end = offset.wrapping_add(self.extents.get(id).ram_len());
         let first = if end < offset { 0 } else { offset };
         let mut nr_items = 0;
         for (key, item) in self.items_from(root, ino, first) {

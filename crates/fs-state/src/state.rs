@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ctree::{Nodes, Work};
 use rustc_hash::FxHashMap;
 
+use crate::compress::Compressor;
 use crate::extent::ExtentTable;
 use crate::quota::Quota;
 use crate::references::Families;
@@ -21,6 +22,8 @@ pub struct MountOptions {
     pub is_nodatasum: bool,
     /// `BTRFS_MOUNT_NODATACOW`: they are overwritten in place, and have no checksums either.
     pub is_nodatacow: bool,
+    /// `BTRFS_MOUNT_FORCE_COMPRESS`: what has checksums and is copied on write is compressed.
+    pub compresses: bool,
 }
 
 impl Default for MountOptions {
@@ -29,6 +32,7 @@ impl Default for MountOptions {
             node_bytes: 16 << 10,
             is_nodatasum: false,
             is_nodatacow: false,
+            compresses: false,
         }
     }
 }
@@ -53,6 +57,7 @@ pub struct FsState {
     /// Inodes whose item in the tree may be older than they are.
     pub(crate) old_items: Vec<InodeId>,
     pub(crate) extents: ExtentTable,
+    pub(crate) compressor: Compressor,
     /// What is counted for each root, if it is.
     pub(crate) quota: Option<Box<Quota>>,
     pub(crate) dirty_inodes: BTreeSet<InodeId>,
@@ -84,6 +89,7 @@ impl FsState {
             nameless: BTreeSet::new(),
             old_items: Vec::new(),
             extents: ExtentTable::of_nodes(mount_options.node_bytes),
+            compressor: Compressor::default(),
             quota: None,
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
@@ -183,7 +189,7 @@ impl FsState {
 
     /// Makes a slice of a whole fresh extent.
     pub(crate) fn whole_slice(&self, extent: ExtentId, kind: SliceKind) -> ExtentSlice {
-        let len = self.extents.get(extent).len();
+        let len = self.extents.get(extent).ram_len();
         ExtentSlice {
             extent,
             kind,

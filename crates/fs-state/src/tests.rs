@@ -23,7 +23,7 @@ fn write(fs: &mut FsState, id: InodeId, at: u64, content: &Content) {
 /// Renders the items as `offset+len@extent-offset`, with `p` for preallocated, `i` for inline.
 fn items(fs: &FsState, id: InodeId) -> String {
     let render = |(key, item): (u64, FileExtent<'_>)| match item {
-        FileExtent::Inline(content) => format!("i{}", content.len()),
+        FileExtent::Inline(inline) => format!("i{}", inline.content.len()),
         FileExtent::Regular(slice) => format!(
             "{}{}+{}@{}",
             if slice.kind == SliceKind::Prealloc {

@@ -1,9 +1,11 @@
 //! What the tree of a root holds: [`Key`], [`TreeItem`]. Keys are those of btrfs; items are as
 //! small as memory likes them, not as they lie on disk.
 
-use data::{Content, Digest};
+use data::Digest;
 
-use crate::{BLOCK, ExtentId, ExtentSlice, FileExtent, Inode, Kind, RootId, SliceKind};
+use crate::{
+    BLOCK, ExtentId, ExtentSlice, FileExtent, InlineExtent, Inode, Kind, RootId, SliceKind,
+};
 
 /// A key: inode number, type, and what counts within the type. Types are `BTRFS_*_KEY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +70,7 @@ pub(crate) enum TreeItem {
     /// `BTRFS_DIR_ITEM_KEY`: all names with one hash.
     Entries(Box<[Entry]>),
     /// `BTRFS_EXTENT_DATA_KEY` with the bytes in it.
-    Inline(Box<Content>),
+    Inline(Box<InlineExtent>),
     /// `BTRFS_EXTENT_DATA_KEY`.
     Slice(PackedSlice),
 }
@@ -146,7 +148,7 @@ impl TreeItem {
     pub(crate) fn file_extent(&self) -> Option<FileExtent<'_>> {
         match self {
             TreeItem::Slice(packed) => Some(FileExtent::Regular(packed.unpacked())),
-            TreeItem::Inline(content) => Some(FileExtent::Inline(content)),
+            TreeItem::Inline(inline) => Some(FileExtent::Inline(inline)),
             TreeItem::Inode(_) | TreeItem::Entries(_) => None,
         }
     }

@@ -133,15 +133,18 @@ impl FsState {
     fn truncate_items(&mut self, id: InodeId, size: u64) {
         self.drop_extents(id, align_up(size), u64::MAX);
         self.inode_mut(id).needs_full_sync = true;
-        if let Some(FileExtent::Inline(content)) = self.item_at(id, 0)
-            && content.len() > size
+        if let Some(FileExtent::Inline(inline)) = self.item_at(id, 0)
+            && inline.content.len() > size
             && (self.behaviour.truncates_inline || size == 0)
         {
-            let mut kept = content.clone();
-            kept.truncate(size);
-            if kept.is_empty() {
+            let mut kept = inline.clone();
+            if size == 0 {
                 self.remove_item(id, 0);
+            } else if kept.compressed.is_some() {
+                // It cannot be cut where it is: the block is to be written anew.
+                self.truncate_block(id, size);
             } else {
+                kept.content.truncate(size);
                 self.put_inline(id, 0, kept);
             }
         }

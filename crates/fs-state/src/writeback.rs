@@ -8,7 +8,10 @@
 use data::Content;
 
 use crate::ordered::{OrderedExtent, OrderedKind};
-use crate::{ExtentSlice, FileExtent, FsState, InodeId, SliceKind, align_down, align_up};
+use crate::{
+    ExtentSlice, FileExtent, FsState, InlineExtent, InlineId, InodeId, SliceKind, align_down,
+    align_up,
+};
 
 impl FsState {
     /// Writes back the whole file and waits for its ordered extents, as FIEMAP with
@@ -66,6 +69,7 @@ impl FsState {
     fn write_dirty_range(&mut self, id: InodeId, start: u64, end: u64) {
         self.start_writeback(id, start, end);
         self.finish_ordered_range(id, align_down(start), end);
+        self.finish_submitted(id);
     }
 
     /// Writes back several files at once. As within one file, every decision is taken before the
@@ -113,10 +117,12 @@ impl FsState {
         let inode = self.inode(id);
         if inode.is_nodatacow || inode.has_prealloc {
             if self.behaviour.inlines_first && self.fits_inline(id, start, content.len()) {
-                self.write_inline(id, &content);
+                self.write_inline(id, &content, None);
                 return;
             }
             self.run_delalloc_nocow(id, start, &content);
+        } else if self.needs_compress(id, start, content.len()) {
+            self.run_delalloc_compressed(id, start, &content);
         } else {
             self.cow_file_range(id, start, content, true);
         }
@@ -163,6 +169,7 @@ impl FsState {
                 offset: slice.offset + (at - key),
                 content: piece,
                 kind: OrderedKind::Nocow,
+                is_submitted: false,
             };
             self.inode_mut(id).ordered.insert(at, ordered);
             at = piece_end;
@@ -267,9 +274,15 @@ impl FsState {
 
     /// Writes `content` to a fresh extent, or inline if the whole file fits (`cow_file_range`,
     /// fs/btrfs/inode.c).
-    fn cow_file_range(&mut self, id: InodeId, start: u64, content: Content, may_inline: bool) {
+    pub(crate) fn cow_file_range(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        content: Content,
+        may_inline: bool,
+    ) {
         if may_inline && self.fits_inline(id, start, content.len()) {
-            self.write_inline(id, &content);
+            self.write_inline(id, &content, None);
             return;
         }
         let extent = self.extents.allocate(content.clone(), self.transid);
@@ -278,6 +291,7 @@ impl FsState {
             offset: 0,
             content,
             kind: OrderedKind::Cow,
+            is_submitted: false,
         };
         self.inode_mut(id).ordered.insert(start, ordered);
     }
@@ -290,9 +304,18 @@ impl FsState {
     }
 
     /// Puts a whole file into the tree, in the place of all that it had.
-    fn write_inline(&mut self, id: InodeId, content: &Content) {
+    pub(crate) fn write_inline(
+        &mut self,
+        id: InodeId,
+        content: &Content,
+        compressed: Option<InlineId>,
+    ) {
         let size = self.inode(id).size;
         self.drop_extents(id, 0, content.len());
-        self.put_inline(id, 0, content.slice(0..size));
+        let inline = InlineExtent {
+            content: content.slice(0..size),
+            compressed,
+        };
+        self.put_inline(id, 0, inline);
     }
 }

@@ -1,12 +1,15 @@
 //! One scenario on one witness: each operation with its results in scenario text, held against
-//! what the file expects. [`run`].
+//! what the file expects ([`run`]). Files are looked at where the scenario says `observe`, nowhere
+//! else.
 //!
-//! Files are looked at where the scenario says `observe`, nowhere else.
+//! One scenario on two, where one of them has to adopt something from the other: [`run_both`].
 
 use std::borrow::Cow;
 
+use crate::diff::{Options, Witnesses};
 use scenario::text::{Labels, Notes, Places, render_answer, render_observation, results_match};
 use scenario::text::{Line, Scenario};
+
 use scenario::{Answer, Backend, BackendError, Capabilities, Exchange, Op, Outcome, Probe, Reply};
 
 /// An operation with its results.
@@ -45,20 +48,7 @@ pub fn run(
             let text = format!("{} did not answer {}", backend.name(), line.op);
             return Err(BackendError::Channel(text));
         };
-        let lines = render(&exchange, &reply);
-        let expected = line.expected_for(profile).map(<[String]>::to_vec);
-        let is_met = match &expected {
-            // A backend without trees has nothing to say of them.
-            Some(_) if line.op == Op::Tree && !capabilities.has_trees => true,
-            Some(expected) => is_met(expected, &lines, &reply.answer, &capabilities),
-            None => reply.answer.complaints.is_empty(),
-        };
-        let entry = Entry {
-            op: line.op.clone(),
-            lines,
-            expected,
-            is_met,
-        };
+        let entry = Entry::new(line, &reply, profile, &capabilities);
         on_entry(line, &entry);
         entries.push(entry);
         if matches!(reply.answer.outcome, Outcome::Hangs | Outcome::Panics) {
@@ -66,6 +56,59 @@ pub fn run(
         }
     }
     Ok(entries)
+}
+
+/// Runs a scenario whose filesystem leaves something to a kernel (`Geometry::leaves_choices`) on
+/// both witnesses, the observed one first, so that the expected one can adopt that. For this every
+/// operation is followed by a look at the files that it may have written back. Returns what both
+/// answered, the expected one first; it ends early after a hang or a panic.
+///
+/// # Errors
+///
+/// If a witness cannot be asked.
+pub fn run_both(
+    witnesses: &mut Witnesses<'_>,
+    scenario: &Scenario,
+) -> Result<Vec<(Reply, Reply)>, BackendError> {
+    let mut duel = witnesses.reset(&scenario.geometry, Options::default().patience)?;
+    let mut replies = Vec::with_capacity(scenario.lines.len());
+    for line in &scenario.lines {
+        let exchange = duel.exchange(line.op.clone());
+        let bout = duel.play(witnesses, exchange)?;
+        let is_end = bout.is_end();
+        replies.push((bout.left, bout.right));
+        if is_end {
+            break;
+        }
+    }
+    Ok(replies)
+}
+
+impl Entry {
+    /// Returns what came of a line of a scenario: a reply whose first observations are those that
+    /// the line asks for, held against what is expected under `profile` of such a backend.
+    pub fn new(line: &Line, reply: &Reply, profile: &str, capabilities: &Capabilities) -> Entry {
+        let lines = shown(&line.op, reply);
+        let expected = line.expected_for(profile).map(<[String]>::to_vec);
+        let is_met = match &expected {
+            // A backend without trees has nothing to say of them.
+            Some(_) if line.op == Op::Tree && !capabilities.has_trees => true,
+            Some(expected) => is_met(expected, &lines, &reply.answer, capabilities),
+            None => reply.answer.complaints.is_empty(),
+        };
+        Entry {
+            op: line.op.clone(),
+            lines,
+            expected,
+            is_met,
+        }
+    }
+}
+
+/// Returns the result lines of a reply whose first observations are those that the operation asks
+/// for.
+pub fn shown(op: &Op, reply: &Reply) -> Vec<String> {
+    render(&exchange(op), reply)
 }
 
 /// Returns the result lines of a reply: the answer, then what was seen.

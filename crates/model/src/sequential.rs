@@ -6,6 +6,7 @@
 
 mod adopt;
 mod calls;
+mod compressed;
 mod descriptors;
 mod observe;
 mod operations;
@@ -31,6 +32,8 @@ pub struct Sequential {
     machine: Machine,
     /// The checksums of the filesystem.
     checksum: ChecksumKind,
+    /// How it compresses data.
+    compression: Compression,
     descriptors: Descriptors,
     stamps: Stamps,
     /// What every further operation answers once a call did not come back.
@@ -55,6 +58,7 @@ impl Sequential {
         Sequential {
             machine,
             checksum,
+            compression: Compression::None,
             descriptors: Descriptors::default(),
             stamps: Stamps::default(),
             last_words: None,
@@ -96,21 +100,11 @@ impl Backend for Sequential {
 
     /// Starts a run on an empty filesystem; the model's device is never full.
     fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
-        if geometry.compress != Compression::None {
-            return Err(BackendError::Missing {
-                what: format!(
-                    "the model has no compressed extents: {}",
-                    geometry.compress.name()
-                ),
-                remedy: "compare with bytes and statuses alone (--against reference) or with \
-                         another kernel, or leave compress out"
-                    .to_owned(),
-            });
-        }
         let options = MountOptions {
             node_bytes: geometry.node_bytes,
             is_nodatasum: geometry.data != DataMode::Checked,
             is_nodatacow: geometry.data == DataMode::NoCow,
+            compresses: geometry.compress != Compression::None,
         };
         let profile = self.machine.profile().clone();
         let mut machine = Machine::mounted(profile, options);
@@ -118,6 +112,7 @@ impl Backend for Sequential {
             machine.fs_mut().count_quota();
         }
         *self = Sequential {
+            compression: geometry.compress,
             adopts: geometry.leaves_choices(),
             ..Sequential::over(machine, geometry.checksum)
         };

@@ -381,7 +381,7 @@ fn file_extent(fs: &FsState, key: u64, item: Item<'_>) -> FileExtent {
             let extent = Extent {
                 address: extent.bytenr(),
                 disk_bytes: extent.len(),
-                ram_bytes: extent.len(),
+                ram_bytes: extent.ram_len(),
                 compression: Compression::None,
             };
             let within = slice.offset;

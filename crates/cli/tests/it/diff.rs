@@ -23,12 +23,11 @@ fn model_and_reference_agree_and_the_last_line_says_so() {
 }
 
 #[test]
-fn what_the_model_does_not_have_is_refused_with_the_remedy() {
+fn what_is_compressed_reads_as_it_was_written() {
     let folder = tempdir().expect("a folder");
-    let arguments = "diff --backend reference --compress zstd --seed 1 --steps 10";
+    let arguments = "diff --backend reference --compress zstd --seed 1 --steps 1000";
     let ended = xsame(folder.path(), arguments);
-    assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.stderr.contains("--against reference"), "{ended:?}");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
 #[test]

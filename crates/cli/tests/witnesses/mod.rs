@@ -27,7 +27,8 @@ type Shared = Arc<Mutex<Box<dyn Backend + Send>>>;
 pub(crate) struct Kernel {
     /// What test names call it.
     title: String,
-    found: Result<(Shared, &'static str), String>,
+    /// The kernel and the name of its profile.
+    pub(crate) found: Result<(Shared, &'static str), String>,
 }
 
 /// The real kernels.
@@ -110,21 +111,26 @@ pub(crate) fn play(
 ) -> Result<Vec<Entry>, Failed> {
     let mut unmet = String::new();
     let entries = transcript::run(backend, scenario, profile, &mut |_, entry| {
-        if entry.is_met {
-            return;
-        }
-        let _ = writeln!(unmet, "{}", entry.op);
-        for expected in entry.expected.iter().flatten() {
-            let _ = writeln!(unmet, "  - {expected}");
-        }
-        for line in &entry.lines {
-            let _ = writeln!(unmet, "  + {line}");
-        }
+        show_unmet(entry, &mut unmet);
     })?;
     if unmet.is_empty() {
         Ok(entries)
     } else {
         Err(format!("not as expected under {profile}:\n{unmet}").into())
+    }
+}
+
+/// Appends what came of an operation, if that is not what was expected.
+pub(crate) fn show_unmet(entry: &Entry, unmet: &mut String) {
+    if entry.is_met {
+        return;
+    }
+    let _ = writeln!(unmet, "{}", entry.op);
+    for expected in entry.expected.iter().flatten() {
+        let _ = writeln!(unmet, "  - {expected}");
+    }
+    for line in &entry.lines {
+        let _ = writeln!(unmet, "  + {line}");
     }
 }
 

@@ -7,11 +7,11 @@ use super::{Extent, ExtentId, ExtentTable};
 use crate::BLOCK;
 
 impl Extent {
-    /// Returns the `ram_bytes` of its items, a block multiple: its length, unless a truncate cut it
-    /// while it was under way.
+    /// Returns the `ram_bytes` of its items, a block multiple: what is read from it,
+    /// unless a truncate cut it while it was under way.
     pub fn item_ram_bytes(&self) -> u64 {
         let cut = self.ram_blocks.map(NonZeroU32::get);
-        cut.map_or(self.len(), |nr_blocks| u64::from(nr_blocks) * BLOCK)
+        cut.map_or(self.ram_len(), |nr_blocks| u64::from(nr_blocks) * BLOCK)
     }
 }
 

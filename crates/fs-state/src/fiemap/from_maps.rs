@@ -19,7 +19,7 @@ struct ExtentMap {
 enum What {
     Hole,
     Delalloc,
-    Inline,
+    Inline { is_encoded: bool },
     Data(Storage),
 }
 
@@ -132,7 +132,10 @@ impl FsState {
         }
         let to = ordered.range(at..).next().map_or(u64::MAX, |(&key, _)| key);
         let (start, end, what) = match self.item_at_or_behind(id, at) {
-            Some((key, FileExtent::Inline(_))) if key <= at => (0, crate::BLOCK, What::Inline),
+            Some((key, FileExtent::Inline(inline))) if key <= at => {
+                let is_encoded = inline.compressed.is_some();
+                (0, crate::BLOCK, What::Inline { is_encoded })
+            }
             Some((key, FileExtent::Regular(slice))) if key <= at => {
                 let start = key.max(from);
                 let storage = Storage {
@@ -161,7 +164,8 @@ impl FsState {
             is_delalloc: matches!(map.what, What::Delalloc),
             is_unwritten: false,
             sharing: Sharing::default(),
-            is_inline: matches!(map.what, What::Inline),
+            is_inline: matches!(map.what, What::Inline { .. }),
+            is_encoded: matches!(map.what, What::Inline { is_encoded: true }),
         };
         let What::Data(storage) = map.what else {
             return piece;
@@ -179,6 +183,7 @@ impl FsState {
             bytenr: Some(extent.bytenr() + storage.offset + (start - map.start)),
             is_unwritten: storage.is_unwritten,
             sharing,
+            is_encoded: extent.is_compressed(),
             ..piece
         }
     }

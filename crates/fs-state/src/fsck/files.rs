@@ -83,9 +83,10 @@ impl FsState {
         file.end = item.end(place.key);
         file.nbytes += item.end(0);
         match item {
-            FileExtent::Inline(content) => {
+            FileExtent::Inline(inline) => {
                 let len_max = self.behaviour.max_inline.max(BLOCK);
-                if place.key != 0 || content.is_empty() || content.len() > len_max {
+                let len = inline.content.len();
+                if place.key != 0 || len == 0 || len > len_max {
                     violations.push(Violation::BadInline(place));
                 }
             }
@@ -105,7 +106,7 @@ impl FsState {
         }
         let slice_end = slice.offset.saturating_add(slice.len);
         let extent = self.extents.get_live(slice.extent);
-        let Some(extent) = extent.filter(|extent| slice_end <= extent.len()) else {
+        let Some(extent) = extent.filter(|extent| slice_end <= extent.ram_len()) else {
             violations.push(Violation::BeyondExtent(place));
             return;
         };

@@ -3,6 +3,7 @@
 //! An exchange may be adopted twice, for a kernel completes ordered extents behind its caller's
 //! back and an early look sees them as delayed allocation. So the state before it is kept.
 
+use ondisk::Compression;
 use scenario::{Backend, BackendError, Exchange, Reply, only};
 
 use super::Sequential;
@@ -26,16 +27,23 @@ impl Sequential {
         exchange: &Exchange,
         seen: &Reply,
     ) -> Result<Reply, BackendError> {
+        self.take_back();
+        self.carry_out_as(exchange, seen)
+    }
+
+    /// Takes the last exchange back.
+    pub(super) fn take_back(&mut self) {
         if let Some(before) = self.before.take() {
             *self = (*before).clone();
             self.before = Some(before);
         }
-        self.carry_out_as(exchange, seen)
     }
 
     /// Carries out an exchange as the kernel did that showed `seen`.
     fn carry_out_as(&mut self, exchange: &Exchange, seen: &Reply) -> Result<Reply, BackendError> {
-        let _ = seen;
+        if self.compression != Compression::None {
+            return self.run_compressed(exchange, seen);
+        }
         let replies = self.run(std::slice::from_ref(exchange))?;
         only(replies, &self.name())
     }

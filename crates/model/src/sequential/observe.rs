@@ -116,7 +116,7 @@ fn run_of(piece: &MapPiece) -> MapRun {
             is_shared: piece.sharing.is_shared,
             is_share_open: piece.sharing.is_open,
             is_inline: piece.is_inline,
-            is_encoded: false,
+            is_encoded: piece.is_encoded,
         },
     }
 }

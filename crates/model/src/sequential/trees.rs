@@ -17,7 +17,7 @@ impl Sequential {
     /// Commits, empties the page cache, and tells what the trees say. What `fsck` finds is a
     /// complaint: of a correct model there is none.
     pub(super) fn tree(&mut self) -> Answer {
-        let checksum = self.checksum;
+        let (checksum, compression) = (self.checksum, self.compression);
         let fs = self.machine.fs_mut();
         fs.sync();
         fs.drop_clean_pages();
@@ -29,12 +29,13 @@ impl Sequential {
         let violations = fs.fsck();
         Answer {
             complaints: violations.iter().map(|v| format!("fsck: {v}")).collect(),
-            ..Answer::plain(Outcome::Trees(Box::new(trees(fs, checksum))))
+            ..Answer::plain(Outcome::Trees(Box::new(trees(fs, checksum, compression))))
         }
     }
 }
 
-fn trees(fs: &mut FsState, checksum: ChecksumKind) -> Trees {
+/// Tells what the trees say, the checksums being of this kind and what is compressed of that.
+pub(super) fn trees(fs: &mut FsState, checksum: ChecksumKind, compression: Compression) -> Trees {
     let names = fs.walk_names();
     let root_names: BTreeMap<_, _> = names
         .roots
@@ -59,7 +60,7 @@ fn trees(fs: &mut FsState, checksum: ChecksumKind) -> Trees {
     for (id, inode) in fs.inodes() {
         let nlink = names.nr_names.get(&id).copied().unwrap_or(0);
         if let Some(root) = roots.get_mut(&inode.root()).filter(|_| is_in_tree(inode)) {
-            root.inodes.push(tree_inode(fs, id, nlink));
+            root.inodes.push(tree_inode(fs, id, nlink, compression));
         }
     }
     let mut roots: Vec<TreeRoot> = roots.into_values().collect();
@@ -93,10 +94,11 @@ fn is_in_tree(inode: &Inode) -> bool {
     inode.ino() >= ondisk::Key::FIRST_FREE
 }
 
-fn tree_inode(fs: &FsState, id: InodeId, nlink: u32) -> TreeInode {
+fn tree_inode(fs: &FsState, id: InodeId, nlink: u32, compression: Compression) -> TreeInode {
     let inode = fs.inode(id);
     let items = fs.items(id);
-    let items: Vec<TreeItem> = items.map(|(key, item)| tree_item(fs, key, item)).collect();
+    let items = items.map(|(key, item)| tree_item(fs, key, item, compression));
+    let items: Vec<TreeItem> = items.collect();
     let flags = InodeFlags::default()
         .with(InodeFlags::NODATASUM, inode.is_nodatasum())
         .with(InodeFlags::NODATACOW, inode.is_nodatacow())
@@ -118,14 +120,18 @@ fn tree_inode(fs: &FsState, id: InodeId, nlink: u32) -> TreeInode {
     }
 }
 
-fn tree_item(fs: &FsState, key: u64, item: FileExtent<'_>) -> TreeItem {
+fn tree_item(fs: &FsState, key: u64, item: FileExtent<'_>, compression: Compression) -> TreeItem {
+    let is_compressed;
     let (ram_bytes, place) = match item {
-        FileExtent::Inline(content) => {
-            let len = content.len();
-            (len, TreePlace::Inline { disk_len: len })
+        FileExtent::Inline(inline) => {
+            let len = inline.content.len();
+            is_compressed = inline.compressed.is_some();
+            let disk_len = inline.compressed.map_or(len, |id| fs.inline_len(id));
+            (len, TreePlace::Inline { disk_len })
         }
         FileExtent::Regular(slice) => {
             let extent = fs.extents().get(slice.extent);
+            is_compressed = extent.is_compressed();
             let place = TreePlace::Extent {
                 is_prealloc: slice.kind == SliceKind::Prealloc,
                 extent: Storage(extent.bytenr()),
@@ -139,13 +145,25 @@ fn tree_item(fs: &FsState, key: u64, item: FileExtent<'_>) -> TreeItem {
         offset: key,
         len: item.end(key) - key,
         ram_bytes,
-        compression: Compression::None,
+        compression: match is_compressed {
+            true => compression,
+            false => Compression::None,
+        },
         place,
     }
 }
 
-/// Returns the checksums of an extent, computed from the bytes that it holds.
+/// Returns the checksums of an extent, computed from the bytes that it holds; those of compressed
+/// bytes as far as they are known, of which there is a digest only.
 fn csums(extent: &Extent, checksum: ChecksumKind) -> Vec<TreeCsums> {
+    if let Some(compressed) = extent.compressed() {
+        let digest = compressed.checksums().unwrap_or(Digest::of(&[]));
+        return vec![TreeCsums {
+            offset: 0,
+            len: extent.len(),
+            digest,
+        }];
+    }
     let of_range = |(start, end): (u64, u64)| {
         let mut checksums = Vec::new();
         let mut block = Vec::with_capacity(BLOCK as usize);

@@ -106,6 +106,13 @@ fn every_mutant_shows() {
 }
 
 #[test]
+fn a_compressed_inline_item_that_is_left_whole_shows() {
+    let text = "mkfs compress=zstd\nfile A\nfile B\npwrite A 0 4k 0x61\nsync\ntruncate A 100\n\
+                clone A 0 0 => B 0\ntruncate B 200\ntree\n";
+    check("clone-truncated-inline-leak", text);
+}
+
+#[test]
 fn every_mutant_has_a_killer() {
     let known: Vec<&str> = KILLERS.iter().map(|(mutant, _)| *mutant).collect();
     assert_eq!(known, mutants::ids());
