@@ -86,6 +86,11 @@ impl Descriptors {
         self.named.remove(name);
     }
 
+    /// Returns the names on which something is open.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        self.named.keys().cloned().collect()
+    }
+
     /// Returns the held names that are `top` or below it.
     pub(crate) fn held_below(&self, top: &Name) -> Vec<Name> {
         let held = self.held.iter().filter(|name| name.is_within(top));

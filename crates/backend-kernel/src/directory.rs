@@ -37,6 +37,7 @@ impl Directory {
             second: None,
             readonly: None,
             device,
+            is_ours: false,
         };
         let mut directory = Directory {
             place,

@@ -43,6 +43,7 @@ mod operations;
 mod place;
 mod process;
 mod quota;
+mod remount;
 pub mod same;
 mod search;
 mod session;

@@ -93,6 +93,10 @@ impl Mount {
             })?;
             Loopback::new(&geometry, folder.as_deref(), keeps_image).map(Ground::Loopback)
         })
+        .map(|mut mount| {
+            mount.capabilities.can_remount = true;
+            mount
+        })
     }
 
     /// Uses a folder of its own, `.xsame-PID-…`, in a directory on a mounted btrfs.

@@ -92,6 +92,7 @@ pub(crate) fn place(folder: &Path, device: Option<String>) -> Place {
         second: Some(second),
         readonly: Some(readonly),
         device,
+        is_ours: true,
     }
 }
 
@@ -119,6 +120,15 @@ pub(crate) fn make_point(path: &Path) -> Result<(), BackendError> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Remounts the filesystem of `place` read-only or read-write.
+pub(crate) fn remount(place: &Place, is_readonly: bool) -> rustix::io::Result<()> {
+    let access = match is_readonly {
+        true => MountFlags::RDONLY,
+        false => MountFlags::empty(),
+    };
+    mount_remount(&place.first, MountFlags::NOATIME | access, c"")
 }
 
 /// Mounts what is at `source` at `target` too.

@@ -93,6 +93,7 @@ impl Session {
                 let (run, _) = self.run_mut()?;
                 Ok(outcome(ioctl::sync_filesystem(run.tops.first())))
             }
+            Op::Remount { is_readonly } => self.remount(*is_readonly),
             Op::Tree => self.tree(),
             Op::Tick => {
                 wait_for_tick();

@@ -23,6 +23,8 @@ pub struct Place {
     pub readonly: Option<PathBuf>,
     /// The last component of the block device, as the kernel's log names it: `loop3`.
     pub device: Option<String>,
+    /// Whether the filesystem is mounted for runs alone, and may be remounted.
+    pub is_ours: bool,
 }
 
 /// The top of one run as seen through the mounts.

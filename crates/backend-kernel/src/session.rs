@@ -36,6 +36,8 @@ pub struct Session {
     log: KernelLog,
     /// Whether quota groups are counted.
     has_quota: bool,
+    /// Whether a run has remounted the filesystem read-only.
+    pub(crate) is_readonly: bool,
 }
 
 /// What belongs to one run.
@@ -63,6 +65,7 @@ impl Session {
             observer: Observer::new(compresses),
             log,
             has_quota: false,
+            is_readonly: false,
         }
     }
 
@@ -118,6 +121,7 @@ impl Session {
         // A deleted subvolume with an open descriptor in it is never cleaned.
         drop(fds);
         drop(tops);
+        self.make_writable()?;
         let parent = open_directory(&self.place.first)?;
         let top = self.place.first.join(&top_name);
         // A rename may have put an older one into a newer one.
@@ -259,6 +263,7 @@ pub(crate) fn capabilities() -> Capabilities {
         has_fine_times: release.is_some_and(|release| FINE_TIMES_SINCE <= release),
         tick: tick(),
         is_root: process::is_root(),
+        can_remount: false,
         batch_max: 1024,
         is_real: true,
     }

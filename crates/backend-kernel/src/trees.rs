@@ -33,7 +33,7 @@ impl Session {
     /// Commits, empties the page cache of the run's files, and reads the trees.
     pub(crate) fn tree(&mut self) -> Result<Outcome, BackendError> {
         let parent = open_directory(&self.place.first)?;
-        let device = self.quota_device();
+        let (device, is_readonly) = (self.quota_device(), self.is_readonly);
         let (run, _) = self.run_mut()?;
         let top = run.tops.first();
         let mut names = vec![Name::top()];
@@ -55,7 +55,9 @@ impl Session {
                     if let Some(device) = &device {
                         quota::add_usages(top, device, &ids, &mut trees)?;
                     }
-                    begin_transaction(&parent)?;
+                    if !is_readonly {
+                        begin_transaction(&parent)?;
+                    }
                     drop_clean_pages(top)?;
                     run.fds.held_fds().try_for_each(drop_pages)?;
                     return Ok(Outcome::Trees(Box::new(trees)));
@@ -112,7 +114,7 @@ fn nr_orphans(trees: &Trees) -> usize {
 
 /// Commits a transaction of its own: a page takes the extent map that begins with it along only if
 /// the map is older than the last transaction.
-fn begin_transaction(parent: &OwnedFd) -> Result<(), BackendError> {
+pub(crate) fn begin_transaction(parent: &OwnedFd) -> Result<(), BackendError> {
     let mode = rustix::fs::fstat(parent)
         .map(|stat| Mode::from_raw_mode(stat.st_mode))
         .map_err(|errno| system("look at the folder of the runs", errno))?;

@@ -173,6 +173,7 @@ impl Worker {
     fn limit(&self, op: &Op) -> Duration {
         match op {
             Op::Sync
+            | Op::Remount { .. }
             | Op::Tree
             | Op::Delete { .. }
             | Op::Fsync { .. }

@@ -84,6 +84,7 @@ pub fn run(args: &[OsString]) -> ExitCode {
                 .device
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned()),
+            is_ours: true,
         };
         Ok(Box::new(Session::new(place)))
     })

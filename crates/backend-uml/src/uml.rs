@@ -193,6 +193,7 @@ impl Backend for Uml {
             has_fine_times: FINE_TIMES_SINCE <= self.release,
             tick: TICK,
             is_root: true,
+            can_remount: true,
             batch_max: BATCH_MAX,
             is_real: true,
         }

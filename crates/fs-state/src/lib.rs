@@ -34,6 +34,7 @@ pub mod ordered;
 pub mod page_cache;
 pub mod quota;
 pub mod read;
+pub mod readonly;
 pub mod references;
 pub mod roots;
 pub mod state;

@@ -20,10 +20,10 @@ pub struct Renamed {
 }
 
 /// An entry that an operation names: its directory, its last component, what has it.
-struct Entry<'p> {
+pub(crate) struct Entry<'p> {
     dir: InodeId,
-    name: &'p str,
-    id: Option<InodeId>,
+    pub(crate) name: &'p str,
+    pub(crate) id: Option<InodeId>,
 }
 
 impl FsState {
@@ -223,7 +223,7 @@ impl FsState {
     }
 
     /// Walks to the directory of `path` and looks its last component up.
-    fn entry<'p>(&mut self, path: &'p str) -> Result<Entry<'p>, Errno> {
+    pub(crate) fn entry<'p>(&mut self, path: &'p str) -> Result<Entry<'p>, Errno> {
         let dir = self.lookup(parent_of(path))?;
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         if self.inode(dir).kind != Kind::Directory {

@@ -63,6 +63,8 @@ pub struct FsState {
     pub(crate) dirty_inodes: BTreeSet<InodeId>,
     /// Unlinked inodes that an ordered extent holds.
     pub(crate) orphans: Vec<InodeId>,
+    /// Whether it is mounted read-only (`SB_RDONLY`).
+    pub(crate) is_mounted_readonly: bool,
     /// The running transaction.
     pub(crate) transid: u64,
     /// The inode clock: moves with every stamp.
@@ -93,6 +95,7 @@ impl FsState {
             quota: None,
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
+            is_mounted_readonly: false,
             transid: 8,
             clock: 1,
         };
@@ -103,6 +106,20 @@ impl FsState {
     /// Returns what the era does to extents.
     pub fn behaviour(&self) -> &Behaviour {
         &self.behaviour
+    }
+
+    /// Returns whether the filesystem is mounted read-only.
+    pub fn is_mounted_readonly(&self) -> bool {
+        self.is_mounted_readonly
+    }
+
+    /// Remounts the filesystem read-only, which writes everything back and commits, or read-write.
+    /// Nobody has anything open for writing.
+    pub fn remount(&mut self, is_readonly: bool) {
+        if is_readonly {
+            self.sync();
+        }
+        self.is_mounted_readonly = is_readonly;
     }
 
     /// Returns the data extents.

@@ -44,7 +44,9 @@ impl Names {
             Op::Rename { target, .. } => self.add(&mut seen, |name| is_below(name, target)),
             // They write back files that the operation does not mention: storage moves. What a
             // deletion drops was shared with anything.
-            Op::Sync | Op::Tree | Op::Delete { .. } => self.add(&mut seen, |_| true),
+            Op::Sync | Op::Remount { .. } | Op::Tree | Op::Delete { .. } => {
+                self.add(&mut seen, |_| true)
+            }
             Op::Snapshot { source, target, .. } => {
                 self.add(&mut seen, |name| {
                     is_below(name, source) || is_below(name, target)

@@ -186,6 +186,7 @@ impl Script {
             Op::Fiemap { name } => self.tried(&format!("xfs_io -r -c 'fiemap -v' ./{name}")),
             Op::Fsync { name } => self.xfs_io(name, "fsync"),
             Op::Sync => self.tried("sync -f ."),
+            Op::Remount { is_readonly } => self.remount(*is_readonly),
             Op::Tick => self.line("sleep 0.1"),
             Op::Tree => {
                 self.tried("sync -f .");
@@ -231,6 +232,18 @@ impl Script {
             self.line(&format!("rm -f ./{name}"));
             self.line(&format!("exec {fd}<&-"));
         }
+    }
+
+    /// Nothing may be open for writing on what becomes read-only.
+    fn remount(&mut self, is_readonly: bool) {
+        let option = if is_readonly { "ro" } else { "rw" };
+        if is_readonly {
+            let held: Vec<Name> = self.held.keys().cloned().collect();
+            held.iter().for_each(|name| self.close(name));
+        }
+        self.tried(&format!(
+            "mount -o remount,{option} \"$(findmnt -n -o TARGET --target .)\""
+        ));
     }
 
     /// A command whose failure does not end the script.

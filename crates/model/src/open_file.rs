@@ -106,7 +106,7 @@ impl OpenFile {
             is_writable: is_file && self.access != Access::ReadOnly,
             is_appending: self.access == Access::Append,
             mount: mount_number(self.mount),
-            is_mount_readonly: self.mount == Mount::ReadOnly,
+            is_mount_readonly: self.mount == Mount::ReadOnly || fs.is_mounted_readonly(),
             superblock: RUN_SUPERBLOCK,
             has_remap: kind == FileKind::Regular,
             has_btrfs_ioctl: matches!(kind, FileKind::Regular | FileKind::Directory),

@@ -10,6 +10,7 @@ mod compressed;
 mod descriptors;
 mod observe;
 mod operations;
+mod readonly;
 mod trees;
 
 use std::time::Duration;
@@ -93,6 +94,7 @@ impl Backend for Sequential {
             has_fine_times: true,
             tick: Duration::ZERO,
             is_root: true,
+            can_remount: true,
             batch_max: BATCH_MAX,
             is_real: false,
         }

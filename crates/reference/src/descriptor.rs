@@ -7,7 +7,7 @@
 use scenario::{Access, Fd, Mount, Name, Target};
 use uapi::Errno;
 
-use crate::inode::{Inode, InodeIdx, Kind};
+use crate::inode::{InodeIdx, Kind};
 use crate::tree::{OpenName, Tree};
 
 /// An open file, or a number that is none.
@@ -81,7 +81,7 @@ pub(crate) fn open(tree: &mut Tree, fd: &Fd) -> Result<Opened, Errno> {
         Some(open) => open.idx,
         None => {
             let idx = tree.lookup(name)?;
-            may_open(tree.inode(idx), fd.access, fd.mount)?;
+            may_open(tree, idx, fd.access, fd.mount)?;
             note(tree, name, idx, way);
             idx
         }
@@ -96,7 +96,7 @@ pub(crate) fn open(tree: &mut Tree, fd: &Fd) -> Result<Opened, Errno> {
         can_read: fd.access != Access::WriteOnly,
         can_write: fd.access != Access::ReadOnly && !is_directory,
         is_append: fd.access == Access::Append,
-        is_mount_readonly: fd.mount == Mount::ReadOnly,
+        is_mount_readonly: fd.mount == Mount::ReadOnly || tree.is_readonly,
     })
 }
 
@@ -144,7 +144,8 @@ fn note(tree: &mut Tree, name: &Name, idx: InodeIdx, way: u16) {
 }
 
 /// Returns the errno of `open(2)` by root, if it would fail.
-fn may_open(inode: &Inode, access: Access, mount: Mount) -> Result<(), Errno> {
+fn may_open(tree: &Tree, idx: InodeIdx, access: Access, mount: Mount) -> Result<(), Errno> {
+    let inode = tree.inode(idx);
     let wants_write = match access {
         Access::ReadWrite | Access::WriteOnly | Access::Append => true,
         Access::ReadOnly | Access::Path => false,
@@ -159,6 +160,7 @@ fn may_open(inode: &Inode, access: Access, mount: Mount) -> Result<(), Errno> {
             _ => Err(Errno::EISDIR),
         },
         Kind::Fifo => Ok(()),
+        Kind::Regular if tree.is_readonly => Err(Errno::EROFS),
         Kind::Regular if inode.is_immutable => Err(Errno::EPERM),
         Kind::Regular if inode.is_readonly => Err(Errno::EROFS),
         Kind::Regular if inode.is_append && access != Access::Append => Err(Errno::EPERM),

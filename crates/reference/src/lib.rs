@@ -13,6 +13,7 @@ mod inode;
 mod io;
 mod links;
 mod memory;
+mod readonly;
 mod reference;
 mod remap;
 mod tree;

@@ -10,7 +10,7 @@ use uapi::Errno;
 use crate::inode::{FileView, InodeIdx, Kind, Stamps};
 use crate::io::Allocation;
 use crate::tree::Tree;
-use crate::{attributes, descriptor, io, remap};
+use crate::{attributes, descriptor, io, readonly, remap};
 
 /// A filesystem of names, bytes and attributes that answers as current kernels do.
 #[derive(Debug)]
@@ -56,6 +56,18 @@ impl Reference {
             }
         }
         match op {
+            Op::Unlink {
+                name,
+                is_held: false,
+            } => self.close(name),
+            Op::Delete { name } => self.close_held(name),
+            _ => {}
+        }
+        let tree = &mut self.tree;
+        if let Some(outcome) = readonly::refused(tree, op) {
+            return outcome;
+        }
+        match op {
             Op::File { name, is_nocow } => match tree.create(name, Kind::Regular, now) {
                 Ok(idx) => {
                     let inode = tree.inode_mut(idx);
@@ -83,12 +95,7 @@ impl Reference {
                 }
                 ended(renamed)
             }
-            Op::Unlink { name, is_held } => {
-                if !is_held {
-                    self.close(name);
-                }
-                self.tree.unlink(name, *is_held, now)
-            }
+            Op::Unlink { name, is_held } => self.tree.unlink(name, *is_held, now),
             Op::Close { name } => {
                 self.close(name);
                 Outcome::Done
@@ -140,6 +147,7 @@ impl Reference {
             }
             Op::Flush { name } | Op::Fiemap { name } => self.flush(name, Errno::ESPIPE),
             Op::Fsync { name } => self.flush(name, Errno::EINVAL),
+            Op::Remount { is_readonly } => self.remount(*is_readonly),
             Op::Sync | Op::Tick | Op::Tree | Op::Observe { .. } => Outcome::Done,
             Op::Chattr {
                 name,
@@ -165,10 +173,26 @@ impl Reference {
         self.tree.names().map(|(name, inode)| (name, inode.view()))
     }
 
-    fn delete(&mut self, name: &Name) -> Outcome {
-        for held in self.tree.held_below(name) {
+    /// Closes what is held at `top` and below it.
+    fn close_held(&mut self, top: &Name) {
+        for held in self.tree.held_below(top) {
             self.close(&held);
         }
+    }
+
+    /// Remounts the filesystem; closes everything before it becomes read-only.
+    fn remount(&mut self, is_readonly: bool) -> Outcome {
+        if is_readonly {
+            let open: Vec<Name> = self.tree.open.keys().cloned().collect();
+            for name in open {
+                self.close(&name);
+            }
+        }
+        self.tree.is_readonly = is_readonly;
+        Outcome::Done
+    }
+
+    fn delete(&mut self, name: &Name) -> Outcome {
         let deleted = self.tree.delete(name, self.now);
         if deleted == Outcome::Done {
             self.seen.retain(|seen, _| !seen.is_within(name));
@@ -222,6 +246,7 @@ impl Backend for Reference {
             has_fine_times: false,
             tick: std::time::Duration::ZERO,
             is_root: true,
+            can_remount: true,
             batch_max: usize::MAX,
             is_real: false,
         }

@@ -19,6 +19,8 @@ pub(crate) struct Tree {
     pub(crate) free: Vec<InodeIdx>,
     /// What the mount options say of new files.
     pub(crate) data: DataMode,
+    /// Whether the filesystem is mounted read-only.
+    pub(crate) is_readonly: bool,
 }
 
 /// The descriptors on a name.
@@ -45,6 +47,7 @@ impl Tree {
             open: FxHashMap::default(),
             free: Vec::new(),
             data,
+            is_readonly: false,
         };
         tree.insert(
             Name::top(),

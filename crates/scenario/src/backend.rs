@@ -137,6 +137,8 @@ pub struct Capabilities {
     pub tick: Duration,
     /// Whether it can act as root (other callers, owners, read-only mounts).
     pub is_root: bool,
+    /// Whether the filesystem is its own, to be remounted ([`Op::Remount`]).
+    pub can_remount: bool,
     /// The most operations that may be under way in one [`Backend::run`].
     pub batch_max: usize,
     /// Whether contents, sizes and stamps are those of a real kernel.

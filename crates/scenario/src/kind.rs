@@ -4,7 +4,7 @@ use crate::Op;
 
 impl Op {
     /// Every kind of operation that does something, in the order of the language.
-    pub const KINDS: [&'static str; 30] = [
+    pub const KINDS: [&'static str; 32] = [
         "file",
         "dir",
         "fifo",
@@ -28,6 +28,8 @@ impl Op {
         "fiemap",
         "fsync",
         "sync",
+        "remount ro",
+        "remount rw",
         "tick",
         "tree",
         "chattr",
@@ -65,6 +67,8 @@ impl Op {
             Op::Fiemap { .. } => "fiemap",
             Op::Fsync { .. } => "fsync",
             Op::Sync => "sync",
+            Op::Remount { is_readonly: true } => "remount ro",
+            Op::Remount { is_readonly: false } => "remount rw",
             Op::Tick => "tick",
             Op::Tree => "tree",
             Op::Chattr { .. } => "chattr",

@@ -94,6 +94,9 @@ pub enum Op {
     Fsync { name: Name },
     /// Commits the filesystem (`BTRFS_IOC_SYNC`), all dirty data included.
     Sync,
+    /// Remounts the filesystem, through all its mounts at once. Read-only: closes every descriptor
+    /// first, and commits. What is only ours to mount can be remounted.
+    Remount { is_readonly: bool },
     /// Waits until the clock that stamps inodes has moved.
     Tick,
     /// Sets or clears an inode attribute, as `chattr(1)` does.
@@ -279,7 +282,7 @@ impl Op {
                 add(source);
                 add(target);
             }
-            Op::Sync | Op::Tick | Op::Tree => {}
+            Op::Sync | Op::Remount { .. } | Op::Tick | Op::Tree => {}
             Op::Clone(call) => call
                 .source
                 .name()

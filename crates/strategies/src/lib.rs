@@ -24,6 +24,7 @@ mod link_ops;
 mod list_ops;
 mod material;
 mod pair;
+mod remount_ops;
 mod shadow;
 mod small;
 mod snapshot_ops;

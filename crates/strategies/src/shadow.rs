@@ -161,7 +161,7 @@ impl Shadow {
             Op::Flush { name } | Op::Fiemap { name } | Op::Fsync { name } => {
                 self.follow(name, |blocks, _, _, allocator| blocks.flush(0, allocator));
             }
-            Op::Sync | Op::Tree => self.flush_all(),
+            Op::Sync | Op::Remount { .. } | Op::Tree => self.flush_all(),
             Op::Chattr { name, .. } => self.follow(name, |_, _, _, _| {}),
             Op::Clone(call) => self.follow_clone(call),
             Op::Close { .. }

@@ -137,7 +137,7 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                 Caller::USER_UID
             },
         },
-        _ => match choices.below(11) {
+        _ => match choices.below(12) {
             0 => Op::Tick,
             1 => Op::Dir { name: name("E") },
             2 => Op::Fifo { name: name("F") },
@@ -170,6 +170,9 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                     content,
                 }
             }
+            10 => Op::Remount {
+                is_readonly: choices.below(2) == 1,
+            },
             9 => Op::Fiemap {
                 name: file(choices),
             },

@@ -22,6 +22,8 @@ pub struct SwarmOptions {
     pub is_root: bool,
     /// Whether there is a second mount, and a read-only one.
     pub has_mounts: bool,
+    /// Whether the filesystem can be remounted.
+    pub can_remount: bool,
     /// Whether stamps tell every change; otherwise one operation in twenty waits for a tick.
     pub has_fine_times: bool,
     /// No file is made larger than this, bytes.
@@ -38,6 +40,7 @@ impl Default for SwarmOptions {
         SwarmOptions {
             is_root: true,
             has_mounts: true,
+            can_remount: true,
             has_fine_times: true,
             max_file_bytes: 64 << 20,
             data: DataMode::default(),
@@ -58,6 +61,7 @@ impl SwarmOptions {
         SwarmOptions {
             is_root,
             has_mounts: is_root,
+            can_remount: one.can_remount && two.can_remount,
             has_fine_times: !is_coarse(one) && !is_coarse(two),
             ..SwarmOptions::default()
         }
@@ -69,6 +73,7 @@ impl SwarmOptions {
         match kind {
             "tick" => !self.has_fine_times,
             "fifo" | "chown" | "delete" => self.is_root,
+            "remount ro" | "remount rw" => self.can_remount,
             _ => true,
         }
     }
@@ -169,7 +174,7 @@ impl Swarm {
             _ => {}
         }
         match &op {
-            Op::Sync => self.nr_since_sync = 0,
+            Op::Sync | Op::Remount { is_readonly: true } => self.nr_since_sync = 0,
             _ => self.nr_since_sync += 1,
         }
         op
@@ -241,6 +246,7 @@ impl Swarm {
             Draw::Directory => self.draw_place(),
             Draw::Snapshot => self.draw_snapshot(),
             Draw::Delete => self.draw_delete(),
+            Draw::Remount => self.draw_remount(),
             Draw::Large => self.draw_large(),
         };
         match op {
@@ -321,7 +327,7 @@ impl Swarm {
     }
 
     /// Returns an operation on a file that can be written.
-    fn draw_on_file(&mut self, op: impl FnOnce(Name) -> Op) -> Option<Op> {
+    pub(crate) fn draw_on_file(&mut self, op: impl FnOnce(Name) -> Op) -> Option<Op> {
         let idx = self.pick_writable()?;
         Some(op(self.shadow.files()[idx].name.clone()))
     }

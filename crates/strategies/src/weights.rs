@@ -33,11 +33,12 @@ pub(crate) enum Draw {
     Directory,
     Snapshot,
     Delete,
+    Remount,
     Large,
 }
 
 /// What can be drawn, how likely by default, and whether a seed may do without.
-const DRAWS: [(Draw, u32, bool); 25] = [
+const DRAWS: [(Draw, u32, bool); 26] = [
     (Draw::Write, 4400, false),
     (Draw::Dedupe, 2700, false),
     (Draw::Clone, 400, true),
@@ -62,6 +63,7 @@ const DRAWS: [(Draw, u32, bool); 25] = [
     (Draw::Directory, 40, true),
     (Draw::Snapshot, 25, true),
     (Draw::Delete, 20, true),
+    (Draw::Remount, 10, true),
     (Draw::Large, 7, false),
 ];
 

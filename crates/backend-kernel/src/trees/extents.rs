@@ -14,8 +14,11 @@ use uapi::Errno;
 use crate::search::{TreeSearch, damaged};
 use crate::{ioctl_trees, system_errno};
 
-/// Words of a buffer for resolved references: 2 of its header, 3 for each.
-const REFS_LEN: usize = 2 + 3 * 21_000;
+/// Words of a buffer for resolved references: 2 of its header, 3 for each. A larger one is got for
+/// an extent that has more.
+const REFS_LEN: usize = 2 + 3 * 1_000;
+/// More words than the kernel fills (16 MiB).
+const REFS_LEN_MAX: usize = (16 << 20) / size_of::<u64>();
 /// Bytes of a block with a checksum.
 const BLOCK: u64 = 4096;
 /// More than the blocks have whose checksums fit into one item, bytes.
@@ -80,7 +83,7 @@ fn resolve(
     top: BorrowedFd<'_>,
     bytenr: u64,
     root_names: &BTreeMap<TreeId, Name>,
-    buffer: &mut [u64],
+    buffer: &mut Vec<u64>,
 ) -> Result<Vec<TreeRef>, BackendError> {
     match ioctl_trees::logical_ino(top, bytenr, buffer) {
         Ok(()) => {}
@@ -95,6 +98,10 @@ fn resolve(
     let (nr_words, nr_missed) = counts.split_at(4);
     let count = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_ne_bytes) as usize;
     let (nr_words, nr_missed) = (count(nr_words), count(nr_missed));
+    if 0 < nr_missed && buffer.len() < REFS_LEN_MAX {
+        buffer.resize((buffer.len() + nr_missed).min(REFS_LEN_MAX), 0);
+        return resolve(top, bytenr, root_names, buffer);
+    }
     if 0 < nr_missed {
         return Err(BackendError::Channel(format!(
             "the extent at {bytenr} has more references than fit into a buffer of {} bytes",

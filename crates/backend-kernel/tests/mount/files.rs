@@ -2,7 +2,8 @@
 
 use data::{Content, Digest};
 use scenario::{
-    Attribute, Backend, Exchange, FileKind, Geometry, Observation, Op, Outcome, Probe, Stat,
+    Attribute, Backend, CloneCall, Exchange, Fd, FileKind, Geometry, Observation, Op, Outcome,
+    Probe, Stat,
 };
 use uapi::Errno;
 
@@ -53,6 +54,14 @@ pub(crate) const TESTS: &[Test] = &[
         another_geometry_gives_another_filesystem,
     ),
     ("the_tick_changes_a_stamp", tick_changes_a_stamp),
+    (
+        "all_of_more_references_than_a_first_buffer_takes_are_told",
+        many_references_are_told,
+    ),
+    (
+        "a_run_left_read_only_is_followed_by_one_that_writes",
+        read_only_ends_with_the_run,
+    ),
 ];
 
 fn written_file_is_delalloc_until_flushed() {
@@ -396,4 +405,44 @@ fn tick_changes_a_stamp() {
         });
         assert!(subject.look(&a).0.ctime_changed, "round {round}");
     }
+}
+
+fn many_references_are_told() {
+    const NR_CLONES: u64 = 1_100;
+    let mut subject = Subject::new();
+    let a = subject.file("A", Content::pattern(1, 0, 4096));
+    let b = subject.file("B", Content::byte(0, 0));
+    for nth in 0..NR_CLONES {
+        subject.done(Op::Clone(CloneCall {
+            source: Fd::file(a.clone()),
+            source_offset: 0,
+            len: 4096,
+            target: Fd::file(b.clone()),
+            target_offset: nth * 4096,
+        }));
+    }
+    let Outcome::Trees(trees) = subject.outcome(Op::Tree) else {
+        panic!("no trees");
+    };
+    let nr_refs: Vec<usize> = trees
+        .extents
+        .iter()
+        .map(|extent| extent.refs.len())
+        .collect();
+    assert_eq!(nr_refs, [NR_CLONES as usize + 1]);
+}
+
+fn read_only_ends_with_the_run() {
+    let mut subject = Subject::new();
+    let a = subject.file("A", Content::byte(1, 10));
+    subject.done(Op::Remount { is_readonly: true });
+    let write = Op::Write {
+        name: a,
+        offset: 0,
+        content: Content::byte(2, 1),
+    };
+    let refused = Outcome::NotOpened(Errno::EROFS);
+    assert_eq!(subject.outcome(write), refused);
+    subject.0.reset(&Geometry::default()).expect("a reset");
+    subject.file("A", Content::byte(1, 10));
 }

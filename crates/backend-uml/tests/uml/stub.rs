@@ -71,6 +71,7 @@ impl Backend for Stub {
             has_fine_times: false,
             tick: Duration::ZERO,
             is_root: false,
+            can_remount: false,
             batch_max: 1,
             is_real: false,
         }

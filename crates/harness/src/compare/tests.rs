@@ -19,6 +19,7 @@ fn capabilities(has_extents: bool, has_fine_times: bool) -> Capabilities {
         has_fine_times,
         tick: Duration::ZERO,
         is_root: true,
+        can_remount: false,
         batch_max: 1,
         is_real: false,
     }

@@ -35,7 +35,7 @@ fn a_plain_scenario_is_xfs_io_calls() {
     let script = script(
         "file A\nfile B nocow\npwrite A 0 4k 0x61\npwrite B 0 8k 0x61 + 4k zero\nfalloc A 0 8k \
          keep-size\nfpunch A 4k 4k\ntruncate A 5000\nflush A\nfiemap A\nfzero A 0 \
-         4k keep-size\ndwrite A 0 8k 0x62\nmwrite A 100 50 0x63\nmwrite A 0 8 seed=1@0\nfsync B\nsync\ndedupe A 0 4k => B 0 \
+         4k keep-size\ndwrite A 0 8k 0x62\nmwrite A 100 50 0x63\nmwrite A 0 8 seed=1@0\nfsync B\nsync\nremount ro\nremount rw\ndedupe A 0 4k => B 0 \
          B 4k\nclone A:ro 0 4k => B 8k\nobserve A\n",
     );
     check_syntax(&script);

@@ -193,7 +193,7 @@ fn names_of(op: &mut Op) -> Vec<&mut Name> {
         Op::Snapshot { source, target, .. }
         | Op::Link { source, target }
         | Op::Rename { source, target } => vec![source, target],
-        Op::Sync | Op::Tick | Op::Tree => Vec::new(),
+        Op::Sync | Op::Remount { .. } | Op::Tick | Op::Tree => Vec::new(),
         Op::Clone(call) => [&mut call.source, &mut call.target]
             .into_iter()
             .filter_map(name_of)

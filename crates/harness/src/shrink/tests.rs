@@ -40,6 +40,7 @@ impl Backend for Fake {
             has_fine_times: true,
             tick: Duration::ZERO,
             is_root: true,
+            can_remount: false,
             batch_max: 7,
             is_real: false,
         }

@@ -94,6 +94,11 @@ impl Descriptors {
         }
     }
 
+    /// Returns the names on which something is open.
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.named.keys().cloned().collect()
+    }
+
     /// Returns the held names that are `top` or below it.
     pub(super) fn held_below(&self, top: &Name) -> Vec<Name> {
         let held = self.held.iter().filter(|name| name.is_within(top));
@@ -209,6 +214,9 @@ fn may_open(fs: &FsState, id: InodeId, access: Access, mount: Mount) -> Result<(
     }
     if inode.kind() == Kind::Directory {
         return Err(Errno::EISDIR);
+    }
+    if fs.is_mounted_readonly() && inode.kind() == Kind::Regular {
+        return Err(Errno::EROFS);
     }
     if inode.is_immutable() {
         return Err(Errno::EPERM);

@@ -23,6 +23,9 @@ impl Sequential {
                 self.close(&name);
             }
         }
+        if let Some(refused) = self.refuse_readonly(op) {
+            return refused;
+        }
         let answer = match op {
             Op::Dedupe(call) => self.dedupe(call),
             Op::Clone(call) => self.clone_range(call),
@@ -50,6 +53,7 @@ impl Sequential {
             | Op::Rename { .. }
             | Op::Close { .. }
             | Op::Sync
+            | Op::Remount { .. }
             | Op::Tick
             | Op::Observe { .. } => Ok(Answer::plain(outcome(self.by_name(op)))),
         };
@@ -74,6 +78,10 @@ impl Sequential {
                 self.close(name);
                 Ok(())
             }
+            Op::Remount { is_readonly } => {
+                self.remount(*is_readonly);
+                Ok(())
+            }
             Op::Sync => {
                 fs.sync();
                 Ok(())
@@ -83,7 +91,7 @@ impl Sequential {
     }
 
     /// Closes what is open on a name; what is held is forgotten with it.
-    fn close(&mut self, name: &Name) {
+    pub(super) fn close(&mut self, name: &Name) {
         if self.descriptors.held(&self.machine, name).is_some() {
             self.stamps.forget(name);
         }
@@ -125,10 +133,7 @@ impl Sequential {
 
     /// Deletes a subvolume through a descriptor of its folder.
     fn delete(&mut self, name: &Name) -> Result<Outcome, Errno> {
-        for held in self.descriptors.held_below(name) {
-            self.close(&held);
-        }
-        self.descriptors.close_below(&mut self.machine, name);
+        self.close_below(name);
         let Some(parent) = parent_of(name) else {
             return Ok(Outcome::Failed(Errno::EBUSY));
         };
@@ -139,6 +144,14 @@ impl Sequential {
             self.stamps.forget_below(name);
         }
         Ok(outcome(result))
+    }
+
+    /// Closes what is open on a name and below it; what is held is forgotten with it.
+    pub(super) fn close_below(&mut self, top: &Name) {
+        for held in self.descriptors.held_below(top) {
+            self.close(&held);
+        }
+        self.descriptors.close_below(&mut self.machine, top);
     }
 
     /// Subvolumes and snapshots are made through descriptors of the folders.
@@ -272,6 +285,9 @@ impl Sequential {
             // Waiting for ordered extents asks for the map, and these have none.
             Op::Flush { .. } | Op::Fiemap { .. } | Op::Fsync { .. } => Err(Errno::EOPNOTSUPP),
             Op::Chattr { .. } if kind == Kind::Fifo => Err(Errno::ENOTTY),
+            Op::Chattr { .. } | Op::Chmod { .. } | Op::Chown { .. } if fs.is_mounted_readonly() => {
+                Err(Errno::EROFS)
+            }
             Op::Chattr {
                 attribute, is_set, ..
             } => fs.set_attribute(id, attribute_kind(*attribute), *is_set),
@@ -307,7 +323,7 @@ fn written(result: Result<u64, Errno>, content: &Content) -> Outcome {
 }
 
 /// Returns the folder of a name; the top has none.
-fn parent_of(name: &Name) -> Option<&str> {
+pub(super) fn parent_of(name: &Name) -> Option<&str> {
     if name.is_top() {
         return None;
     }

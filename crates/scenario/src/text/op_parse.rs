@@ -11,7 +11,7 @@ use crate::{Attribute, CallMemory, Caller, CloneCall, DedupeCall, DedupeTarget, 
 /// The verbs, for the error about an unknown one.
 const VERBS: &str = "one of file, dir, fifo, subvol, snapshot, delete, link, rename, unlink, close, \
                      pwrite, dwrite, mwrite, truncate, falloc, fpunch, fzero, flush, fiemap, fsync, \
-                     sync, tick, tree, chattr, chmod, chown, clone, dedupe, observe";
+                     sync, remount, tick, tree, chattr, chmod, chown, clone, dedupe, observe";
 
 const MEMORY: &str =
     "memory=unmapped-after:N, memory=readonly-after:N, memory=half-header or memory=pointer:N";
@@ -106,6 +106,13 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Op, 
             name: name(cursor)?,
         },
         "sync" => Op::Sync,
+        "remount" => Op::Remount {
+            is_readonly: cursor.read("ro or rw", |word| match word {
+                "ro" => Some(true),
+                "rw" => Some(false),
+                _ => None,
+            })?,
+        },
         "tick" => Op::Tick,
         "tree" => Op::Tree,
         "chattr" => parse_chattr(cursor)?,

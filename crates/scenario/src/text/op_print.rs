@@ -87,6 +87,9 @@ impl fmt::Display for Op {
             Op::Fiemap { name } => write!(f, "fiemap {name}"),
             Op::Fsync { name } => write!(f, "fsync {name}"),
             Op::Sync => f.write_str("sync"),
+            Op::Remount { is_readonly } => {
+                write!(f, "remount {}", if *is_readonly { "ro" } else { "rw" })
+            }
             Op::Tick => f.write_str("tick"),
             Op::Tree => f.write_str("tree"),
             Op::Chattr {

@@ -195,6 +195,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         name().prop_map(|name| Op::Fiemap { name }),
         name().prop_map(|name| Op::Fsync { name }),
         Just(Op::Sync),
+        any::<bool>().prop_map(|is_readonly| Op::Remount { is_readonly }),
         Just(Op::Tick),
         Just(Op::Tree),
         (name(), attribute(), any::<bool>()).prop_map(|(name, attribute, is_set)| Op::Chattr {

@@ -31,7 +31,7 @@ fn an_unknown_verb_lists_the_verbs() {
         "frobnicate A",
         "line 1, column 1: expected one of file, dir, fifo, subvol, snapshot, delete, link, \
          rename, unlink, close, pwrite, dwrite, mwrite, truncate, falloc, fpunch, fzero, flush, \
-         fiemap, fsync, sync, tick, tree, chattr, chmod, chown, clone, dedupe, observe, found \"frobnicate\"",
+         fiemap, fsync, sync, remount, tick, tree, chattr, chmod, chown, clone, dedupe, observe, found \"frobnicate\"",
     );
 }
 
