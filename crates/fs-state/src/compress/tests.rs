@@ -1,3 +1,5 @@
+//! Compressed extents as writeback makes them and as other operations cut them.
+
 use std::collections::BTreeMap;
 
 use data::{Content, Digest};
