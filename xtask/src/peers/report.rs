@@ -62,7 +62,7 @@ fn page(records: &[Record], growth: Option<String>, circumstances: &[String]) ->
     if let Some(growth) = growth {
         let _ = write!(
             page,
-            "\n## Growth\n\nWritten by `cargo xtask peers --growth 100 --out docs`: a quarter, half \
+            "\n## Growth\n\nWritten by `cargo xtask peers --growth PERCENT --out docs`: a quarter, half \
              and all of what there is much of, on a disk;\n`find` is `xsame dupes -r`, `never` and \
              `max` are `-D --rewrite=` that, one after the other.\n\n```text\n{growth}```\n"
         );
