@@ -44,9 +44,9 @@ fn page(records: &[Record], growth: Option<String>, circumstances: &[String]) ->
          every machine.\n\
          Times are seconds, medians of {} runs in which the tools took turns, each on a fresh copy \
          of the filesystem in\nmemory: *cold* just mounted, *warm* with all files in the page \
-         cache, *processors* user and system time of the warm\nruns. A tool is stopped after {} s, and\nnot run again after a quarter of that. \
-         *peak* is the most memory that one process had resident. *used* is what\n\
-         `btrfs filesystem df --raw` says of data after a sync, in MB. After the first run of each \
+         cache, *processors* user and system time of the warm\nruns. A tool is stopped after {} s, and not run \
+         again after a quarter of that. *peak* is the most memory that one\nprocess had resident. \
+         *used* is what `btrfs filesystem df --raw` says of data after a sync, in MB. After the first run of each \
          kind the contents of all\nfiles were compared with those before, the filesystem was \
          scrubbed and checked.\n\n\
          ![seconds and bytes](peers.svg)\n\n## What holds\n\n",
