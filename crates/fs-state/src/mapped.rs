@@ -35,14 +35,29 @@ impl FsState {
         }
         let mut pages = self.page_range(id, start, pages_end);
         pages.overwrite(pos - start, content.slice(0..len));
+        let stored = pages.clone();
         if size < pages_end {
             // What lies behind EOF is zeroed when the page is written.
             pages.truncate(size.max(start) - start);
             pages.append(Content::zeros(pages_end - size.max(start)));
         }
         self.dirty_pages(id, start, pages);
+        let last = pages_end - BLOCK;
+        if size < pages_end && self.is_left_to_worker(id, last) {
+            let page = stored.slice(last - start..stored.len());
+            self.dirty_pages(id, last, page);
+        }
         self.inode_mut(id).digest = None;
         self.fsync(id);
         Ok(len)
+    }
+
+    /// Returns whether a dirty page is written by a worker that compresses what begins before it.
+    /// Only the page with which writeback begins is zeroed behind EOF then.
+    fn is_left_to_worker(&self, id: InodeId, page: u64) -> bool {
+        let before = self.inode(id).dirty_ranges();
+        let covering = before.filter(|(start, _)| *start < page).last();
+        covering
+            .is_some_and(|(start, len)| page < start + len && self.needs_compress(id, start, len))
     }
 }
