@@ -55,9 +55,11 @@ impl FsState {
     /// Returns whether a dirty page is written by a worker that compresses what begins before it.
     /// Only the page with which writeback begins is zeroed behind EOF then.
     fn is_left_to_worker(&self, id: InodeId, page: u64) -> bool {
-        let before = self.inode(id).dirty_ranges();
-        let covering = before.filter(|(start, _)| *start < page).last();
-        covering
-            .is_some_and(|(start, len)| page < start + len && self.needs_compress(id, start, len))
+        let inode = self.inode(id);
+        let before = inode.dirty_ranges().filter(|(start, _)| *start < page);
+        let is_compressed = |(start, len)| {
+            page < start + len && !inode.has_prealloc && self.needs_compress(id, start, len)
+        };
+        before.last().is_some_and(is_compressed)
     }
 }
