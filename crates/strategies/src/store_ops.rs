@@ -77,19 +77,15 @@ impl Swarm {
             );
             (offset, content)
         } else {
-            let end = if self.dice.is(90) {
-                pages_end
-            } else {
-                pages_end + 1
-            };
-            let offset = self.dice.below(end.max(1));
-            let len = match self.dice.is(10) {
-                true => end - offset.min(end),
-                false => self.dice.between(1, 2 * BLOCK_LEN),
-            };
+            // Up to EOF: what is stored behind it in its page is lost, or, where a kernel
+            // compresses, written.
+            let offset = self.dice.below(size.max(1));
             let len = match self.dice.is(5) {
-                true => len,
-                false => len.min(pages_end.saturating_sub(offset)),
+                true => pages_end.saturating_sub(offset) + 1,
+                false => self
+                    .dice
+                    .between(1, 2 * BLOCK_LEN)
+                    .min(size - offset.min(size)),
             };
             (offset, material::unaligned(&mut self.dice, len.max(1)))
         };
