@@ -172,7 +172,13 @@ pub(crate) fn set_inode_flags(fd: impl AsFd, flags: u32) -> Result<(), Errno> {
 
 /// Returns how many pages of the file are dirty; `ENOSYS` before 6.5.
 pub(crate) fn dirty_pages(fd: impl AsFd) -> Result<u64, Errno> {
-    let range = CacheRange { offset: 0, len: 0 };
+    dirty_pages_within(fd, 0, 0)
+}
+
+/// Returns how many pages of `offset..offset + len` (bytes; up to the end if `len` is 0) are dirty;
+/// `ENOSYS` before 6.5.
+pub(crate) fn dirty_pages_within(fd: impl AsFd, offset: u64, len: u64) -> Result<u64, Errno> {
+    let range = CacheRange { offset, len };
     let mut cache = CacheStat::default();
     let fd = fd.as_fd().as_raw_fd();
     let no_flags: libc::c_uint = 0;

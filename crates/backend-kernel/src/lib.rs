@@ -28,6 +28,7 @@ mod ioctl_handle;
 mod ioctl_quota;
 mod ioctl_space;
 mod ioctl_trees;
+mod layout;
 mod leftovers;
 mod links;
 mod log;

@@ -223,6 +223,7 @@ impl Mount {
             replies.push(Reply {
                 answer,
                 observations: Vec::new(),
+                layouts: Vec::new(),
             });
         }
         Ok(replies)

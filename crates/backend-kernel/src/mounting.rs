@@ -22,6 +22,8 @@ pub(crate) const NEEDS_ROOT: &str =
 
 /// More than the first data chunk of any device has, bytes.
 const CHUNK_FILE_LEN: u64 = 16 << 20;
+/// Two thirds of what a mixed filesystem of 16 MiB has for data, bytes.
+const SMALL_ROOM_LEN: u64 = 6 << 20;
 
 /// So that neither device nor distribution decides. `noatime` is a flag beside them.
 const OPTIONS: &str = "nossd,nodiscard,space_cache=v2,commit=300,max_inline=2048";
@@ -63,7 +65,11 @@ pub fn mount_device(
         .map_err(|errno| mount_error(&device.display().to_string(), &first, errno))?;
     bind(&first, &second)?;
     bind_readonly(&first, &readonly)?;
-    allocate_chunk(&first)?;
+    let room_len = match geometry.is_small() {
+        true => SMALL_ROOM_LEN,
+        false => CHUNK_FILE_LEN,
+    };
+    take_room(&first, room_len)?;
     let device = device
         .file_name()
         .and_then(|name| name.to_str())
@@ -72,13 +78,14 @@ pub fn mount_device(
 }
 
 /// Makes the filesystem allocate a data chunk larger than the one it was made with, and keeps it: a
-/// chunk allocated during a run would turn the fsyncs of its transaction into commits.
-fn allocate_chunk(top: &Path) -> Result<(), BackendError> {
+/// chunk allocated during a run would turn the fsyncs of its transaction into commits. On a small
+/// filesystem it leaves less to a run, which fills the rest with fewer and smaller files.
+fn take_room(top: &Path, len: u64) -> Result<(), BackendError> {
     let path = top.join("room");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
     let allocate = || -> rustix::io::Result<()> {
         let room = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600))?;
-        rustix::fs::fallocate(&room, FallocateFlags::empty(), 0, CHUNK_FILE_LEN)?;
+        rustix::fs::fallocate(&room, FallocateFlags::empty(), 0, len)?;
         rustix::fs::syncfs(&room)
     };
     allocate().map_err(|errno| system(format!("allocate {}", path.display()), errno))

@@ -7,10 +7,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::Mode;
+use rustix::fs::{FileType, Mode};
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, CloneCall, DedupeCall, Exchange, Geometry, Name,
-    Observation, Op, Probe, Reply, Verified,
+    Answer, Backend, BackendError, Capabilities, CloneCall, DedupeCall, Exchange, Geometry, Layout,
+    Name, Observation, Op, Probe, Reply, Verified,
 };
 use uapi::Errno;
 
@@ -20,7 +20,7 @@ use crate::log::KernelLog;
 use crate::observe::Observer;
 use crate::operations::sync;
 use crate::place::{Place, Tops, open_directory};
-use crate::{errno_of, ioctl, place, process, quota, same, system, tree};
+use crate::{errno_of, ioctl, layout, place, process, quota, same, system, tree};
 
 /// From this release on, stamps tell every change (multigrain timestamps).
 const FINE_TIMES_SINCE: uapi::Release = uapi::Release::new(6, 13, 0);
@@ -38,6 +38,8 @@ pub struct Session {
     has_quota: bool,
     /// Whether a run has remounted the filesystem read-only.
     pub(crate) is_readonly: bool,
+    /// Whether somebody adopts what lies below the maps.
+    tells_layouts: bool,
 }
 
 /// What belongs to one run.
@@ -66,6 +68,7 @@ impl Session {
             log,
             has_quota: false,
             is_readonly: false,
+            tells_layouts: false,
         }
     }
 
@@ -81,13 +84,11 @@ impl Session {
     /// [`BackendError`] if the harness could not ask; errnos are outcomes.
     pub fn exchange(&mut self, exchange: &Exchange) -> Result<Reply, BackendError> {
         let answer = self.apply(&exchange.op)?;
-        let mut observations = Vec::with_capacity(exchange.probes.len());
-        for probe in &exchange.probes {
-            observations.push(self.observe(probe)?);
-        }
+        let (observations, layouts) = self.look(&exchange.probes)?;
         Ok(Reply {
             answer,
             observations,
+            layouts,
         })
     }
 
@@ -209,6 +210,7 @@ impl Backend for Session {
             quota::turn(top.as_fd(), geometry.has_quota)?;
             self.has_quota = geometry.has_quota;
         }
+        self.tells_layouts = geometry.is_small();
         self.begin_run()?;
         // What the log said of earlier runs is not this one's.
         drop(self.log.complaints());
@@ -242,6 +244,19 @@ impl Backend for Session {
             ));
         };
         self.observer.observe(&mut run.fds, &run.tops, probe)
+    }
+
+    fn layout(&mut self, probe: &Probe) -> Result<Option<Layout>, BackendError> {
+        let Some(run) = self.run.as_mut().filter(|_| self.tells_layouts) else {
+            return Ok(None);
+        };
+        let Ok(FileType::RegularFile) = run.fds.kind(&run.tops, &probe.name) else {
+            return Ok(None);
+        };
+        match run.fds.readable(&run.tops, &probe.name) {
+            Ok(fd) => layout::of(fd).map(Some),
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -220,7 +220,7 @@ fn tree_inode(ino: u64, item: &InodeItem) -> Option<TreeInode> {
     })
 }
 
-fn tree_item(offset: u64, item: &FileExtentItem) -> TreeItem {
+pub(crate) fn tree_item(offset: u64, item: &FileExtentItem) -> TreeItem {
     let (len, place) = match item.place {
         FileExtentPlace::Inline { len } => (item.ram_bytes, TreePlace::Inline { disk_len: len }),
         FileExtentPlace::Hole { len } => (len, TreePlace::Hole),

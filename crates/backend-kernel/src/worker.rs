@@ -122,7 +122,9 @@ impl Worker {
             check_usual(geometry)?;
         }
         if let Ground::Loopback(loopback) = &mut self.ground {
-            let is_worn = NR_RUNS_PER_IMAGE <= self.nr_runs || is_half_full(&loopback.place());
+            let is_worn = geometry.is_small()
+                || NR_RUNS_PER_IMAGE <= self.nr_runs
+                || is_half_full(&loopback.place());
             if is_worn || loopback.geometry() != geometry {
                 self.session.leave()?;
                 loopback.renew(geometry)?;
@@ -139,14 +141,12 @@ impl Worker {
             stop_if_told()?;
             self.watched.begin(self.limit(&exchange.op));
             let answer = self.session.apply(&exchange.op)?;
-            let mut observations = Vec::with_capacity(exchange.probes.len());
-            for probe in &exchange.probes {
-                self.watched.begin(LONG_LIMIT.max(self.time_limit));
-                observations.push(self.session.observe(probe)?);
-            }
+            self.watched.begin(LONG_LIMIT.max(self.time_limit));
+            let (observations, layouts) = self.session.look(&exchange.probes)?;
             self.watched.push(Reply {
                 answer,
                 observations,
+                layouts,
             });
         }
         Ok(())

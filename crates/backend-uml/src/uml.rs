@@ -305,5 +305,6 @@ fn last_reply(outcome: Outcome, complaints: Vec<String>) -> Reply {
             ..Answer::plain(outcome)
         },
         observations: Vec::new(),
+        layouts: Vec::new(),
     }
 }

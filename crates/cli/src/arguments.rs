@@ -127,6 +127,10 @@ pub(crate) struct DiffArguments {
     /// Have up to N snapshots at a time, made and deleted at random; files are few and small.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) snapshots: Option<u8>,
+    /// Run on a filesystem of 16 MiB that becomes full (mkfs.btrfs --mixed): the model adopts where
+    /// a kernel finds no space. Takes a mount.
+    #[arg(long, conflicts_with_all = ["nodesize", "data", "compress", "quota", "snapshots"])]
+    pub(crate) small: bool,
     /// How long to run: 90s, 10m, 2h.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,

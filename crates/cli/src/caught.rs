@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
-    Probe, Reply, Verified,
+    Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Layout, Observation, Op,
+    Outcome, Probe, Reply, Verified,
 };
 
 thread_local! {
@@ -69,6 +69,7 @@ impl Caught {
         Reply {
             answer: self.panicked(),
             observations: Vec::new(),
+            layouts: Vec::new(),
         }
     }
 
@@ -115,6 +116,10 @@ impl Backend for Caught {
             let words = self.last_words.as_deref().unwrap_or_default();
             BackendError::Channel(format!("{} panicked: {words}", self.name()))
         })
+    }
+
+    fn layout(&mut self, probe: &Probe) -> Result<Option<Layout>, BackendError> {
+        Ok(self.ask(|backend| backend.layout(probe))?.flatten())
     }
 
     fn verify(&mut self) -> Result<Verified, BackendError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::report::Heading;
-use harness::{Options, RunReport, Shares, Witnesses};
+use harness::{Options, RunReport, Shares, Tally, Witnesses};
 use miette::Report;
 use rules::Profile;
 use scenario::{Backend, Capabilities, Geometry, Op};
@@ -17,6 +17,10 @@ use crate::witness;
 
 /// How many operations are run if nothing is said.
 const STEPS: u64 = 2000;
+/// The device of `--small`, bytes: `mkfs.btrfs` makes none smaller.
+const SMALL_BYTES: u64 = 16 << 20;
+/// No file is made larger there, bytes.
+const SMALL_FILE_BYTES: u64 = 512 << 10;
 /// From so many operations on a run must have exercised something.
 const PROVING_STEPS: u64 = 1000;
 
@@ -124,18 +128,28 @@ fn options(arguments: &DiffArguments) -> Options {
         (None, Some(_)) => u64::MAX,
         (None, None) => STEPS,
     };
+    let geometry = Geometry {
+        node_bytes: arguments.nodesize,
+        checksum: arguments.csum,
+        data: arguments.data,
+        compress: arguments.compress,
+        has_quota: arguments.quota,
+        ..Geometry::default()
+    };
+    let geometry = match arguments.small {
+        true => Geometry {
+            device_bytes: SMALL_BYTES,
+            node_bytes: geometry.sector_bytes,
+            is_mixed: true,
+            ..geometry
+        },
+        false => geometry,
+    };
     Options {
         steps,
         time: arguments.time,
         deep_every: arguments.deep_every,
-        geometry: Geometry {
-            node_bytes: arguments.nodesize,
-            checksum: arguments.csum,
-            data: arguments.data,
-            compress: arguments.compress,
-            has_quota: arguments.quota,
-            ..Geometry::default()
-        },
+        geometry,
         ..Options::default()
     }
 }
@@ -148,7 +162,18 @@ fn lacking(report: &RunReport, expected: &Capabilities) -> Vec<String> {
         return Vec::new();
     }
     let shares: Shares = report.tally.shares();
-    shares.lacking()
+    let mut lacking = shares.lacking();
+    let Tally {
+        nr_writes,
+        nr_writes_done,
+        ..
+    } = report.tally;
+    // A full filesystem refuses everything alike.
+    if nr_writes_done * 2 < nr_writes {
+        let share = nr_writes_done * 100 / nr_writes;
+        lacking.push(format!("{share} % of the writes succeed, needed 50 %"));
+    }
+    lacking
 }
 
 /// The operations of a seed: a swarm with weights of its own for each episode.
@@ -168,6 +193,14 @@ impl Source {
             data: arguments.data,
             snapshots: arguments.snapshots.map(usize::from),
             ..SwarmOptions::for_both(one, two)
+        };
+        let options = match arguments.small {
+            true => SwarmOptions {
+                is_small: true,
+                max_file_bytes: SMALL_FILE_BYTES,
+                ..options
+            },
+            false => options,
         };
         let swarm = Swarm::new(seed, options);
         Source {

@@ -42,6 +42,8 @@ struct Object<'a> {
     elements: &'a BTreeMap<String, u64>,
     refusals: &'a BTreeMap<String, u64>,
     adopted: &'a BTreeMap<String, u64>,
+    writes: u64,
+    writes_done: u64,
     dedupes: u64,
     moved: f64,
     differing: f64,
@@ -207,6 +209,12 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
         shares.cut * 100.0,
         largest(&tally.elements, 8),
     ));
+    print::line(format!(
+        "{} writes: {} wrote all of it, {:.0} %",
+        tally.nr_writes,
+        tally.nr_writes_done,
+        share(tally.nr_writes_done, tally.nr_writes) * 100.0
+    ));
     print::line(format!("decided by rule: {}", largest(&tally.refusals, 12)));
     let freedoms = [
         ("as the extent before it on disk", tally.nr_borrowed_shares),
@@ -254,6 +262,8 @@ fn object(
         elements: &tally.elements,
         refusals: &tally.refusals,
         adopted: &tally.adopted,
+        writes: tally.nr_writes,
+        writes_done: tally.nr_writes_done,
         dedupes: tally.nr_dedupes,
         moved: shares.moved,
         differing: shares.differing,

@@ -51,6 +51,7 @@ const OUT_OF_REACH: &[&str] = &[
     "active-swapfile",
     "block-smaller-than-page",
     "clone-root-readonly",
+    "no-space",
     "send-in-progress",
     "source-not-a-file",
     "source-shrank",

@@ -1,7 +1,12 @@
 //! Cloning: making a range of one file refer to the extents of another (`btrfs_clone`,
 //! fs/btrfs/reflink.c). Dedupe and clone both end here.
 
-use crate::{BLOCK, ExtentSlice, FileExtent, FsState, InlineExtent, InodeId, align_down, align_up};
+use uapi::Errno;
+
+use crate::{
+    BLOCK, ExtentSlice, FileExtent, FsState, InlineExtent, InodeId, Reservation, align_down,
+    align_up,
+};
 
 /// Whether a clone stamps its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct CloneReport {
     pub moved_reference: bool,
     /// An item of the target was cut at an end of the range.
     pub cut_extent: bool,
+    /// There was no space; what came before it stays.
+    pub is_out_of_space: bool,
 }
 
 impl FsState {
@@ -46,10 +53,17 @@ impl FsState {
         let mut search = offset;
         self.inode_mut(target).digest = None;
         // Every step looks the source up again: cloning within one file changes what follows.
-        while search < end
-            && let Some((key, item)) = self.item_at_or_behind(source, search)
-            && key < end
-        {
+        while search < end {
+            if self.reserve(Reservation::Trees).is_err() {
+                report.is_out_of_space = true;
+                return report;
+            }
+            let Some((key, item)) = self.item_at_or_behind(source, search) else {
+                break;
+            };
+            if end <= key {
+                break;
+            }
             let item_end = item.end(key);
             if item_end <= search {
                 search = align_up(item_end);
@@ -74,6 +88,10 @@ impl FsState {
             search = item_end;
         }
         if done_to < target_end {
+            if self.reserve(Reservation::Trees).is_err() {
+                report.is_out_of_space = true;
+                return report;
+            }
             let dropped = self.drop_extents(target, done_to, target_end);
             report.cut_extent |= dropped.cut_item;
             self.modify_holes(
@@ -90,14 +108,18 @@ impl FsState {
     }
 
     /// Expands the target to the offset of a clone past its EOF and writes the old last block.
-    pub fn expand_for_clone(&mut self, id: InodeId, target_offset: u64) {
+    ///
+    /// # Errors
+    /// `ENOSPC`.
+    pub fn expand_for_clone(&mut self, id: InodeId, target_offset: u64) -> Result<(), Errno> {
         let size = self.inode(id).size;
         if target_offset > size {
-            self.truncate_block(id, size);
+            self.truncate_block(id, size)?;
             self.modify_holes(id, align_up(size), target_offset);
             let from = align_down(size);
             self.wait_ordered_range(id, from, target_offset - from);
         }
+        Ok(())
     }
 
     fn update_clone_size(&mut self, target: InodeId, done_to: u64, size_max: u64) {

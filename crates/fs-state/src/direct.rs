@@ -21,7 +21,7 @@ impl FsState {
         let written = match content.len().min(WRITE_LEN_MAX) {
             len if self.may_write_directly(id, pos, len) => {
                 let direct_len = self.compressed_from(id, pos, pos + len) - pos;
-                self.begin_write(id, pos, len);
+                self.begin_write(id, pos, len)?;
                 if 0 < direct_len {
                     self.write_around_cache(id, pos, &content.slice(0..direct_len));
                 }

@@ -37,6 +37,7 @@ pub mod read;
 pub mod readonly;
 pub mod references;
 pub mod roots;
+pub mod shortage;
 pub mod state;
 pub mod transaction;
 mod tree_item;
@@ -59,6 +60,7 @@ pub use links::Renamed;
 pub use quota::Usage;
 pub use references::{DataRef, Sharing};
 pub use roots::RootId;
+pub use shortage::{Reservation, Shortage};
 pub use state::{FsState, MountOptions};
 pub use trees::ResolvedRef;
 

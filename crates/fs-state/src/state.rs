@@ -10,6 +10,7 @@ use crate::extent::ExtentTable;
 use crate::quota::Quota;
 use crate::references::Families;
 use crate::roots::Root;
+use crate::shortage::Short;
 use crate::tree_item::{Key, TreeItem};
 use crate::{Behaviour, ExtentId, ExtentSlice, Inode, InodeId, InodeStat, RootId, SliceKind};
 
@@ -65,6 +66,8 @@ pub struct FsState {
     pub(crate) orphans: Vec<InodeId>,
     /// Whether it is mounted read-only (`SB_RDONLY`).
     pub(crate) is_mounted_readonly: bool,
+    /// Where space is short in the operation under way, if it is.
+    pub(crate) short: Option<Box<Short>>,
     /// The running transaction.
     pub(crate) transid: u64,
     /// The inode clock: moves with every stamp.
@@ -96,6 +99,7 @@ impl FsState {
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
             is_mounted_readonly: false,
+            short: None,
             transid: 8,
             clock: 1,
         };

@@ -1,8 +1,9 @@
 //! Tests of the state through its public operations.
 
 use data::Content;
+use uapi::Errno;
 
-use crate::{Behaviour, FileExtent, FsState, InodeId, SliceKind, TimesUpdate};
+use crate::{Behaviour, FileExtent, FsState, InodeId, Shortage, SliceKind, TimesUpdate};
 
 const K: u64 = 1024;
 
@@ -199,5 +200,90 @@ fn a_quota_group_counts_what_it_alone_refers_to_until_another_subvolume_clones_i
     fs.truncate(source, 0).expect("a file");
     fs.sync();
     assert_eq!(counted(&fs), [(0, 0), (256, 256)]);
+    assert_sound(&fs);
+}
+
+/// Makes space short for what `with` does; returns how many reservations that made.
+fn short(fs: &mut FsState, shortage: Shortage, with: impl FnOnce(&mut FsState)) -> usize {
+    fs.begin_shortage(shortage);
+    with(fs);
+    fs.end_shortage().len()
+}
+
+#[test]
+fn a_write_ends_at_the_first_page_without_space() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    let fails = |nth| Shortage {
+        fails: [nth].into(),
+        ..Shortage::default()
+    };
+    short(&mut fs, fails(2), |fs| {
+        assert_eq!(fs.write(a, 100, &Content::byte(1, 16 * K)), Ok(8 * K - 100));
+    });
+    assert_eq!(fs.inode(a).size(), 8 * K);
+    let stamps = fs.stat(a).mtime;
+    short(&mut fs, fails(0), |fs| {
+        let content = Content::byte(1, 16 * K);
+        assert_eq!(fs.write(a, 8 * K, &content), Err(Errno::ENOSPC));
+    });
+    assert_eq!(fs.inode(a).size(), 8 * K);
+    assert!(stamps < fs.stat(a).mtime, "it is stamped all the same");
+}
+
+#[test]
+fn what_is_written_back_to_make_room_ends_an_extent() {
+    let mut fs = state();
+    let (a, b) = (file(&mut fs, "A"), file(&mut fs, "B"));
+    write(&mut fs, b, 0, &Content::byte(2, 4 * K));
+    let shortage = Shortage {
+        reclaims: [2].into(),
+        ..Shortage::default()
+    };
+    let nr_made = short(&mut fs, shortage, |fs| {
+        write(fs, a, 0, &Content::byte(1, 16 * K));
+    });
+    assert_eq!(nr_made, 4, "a reservation for each page");
+    assert_eq!(
+        (items(&fs, a), items(&fs, b)),
+        ("0+8@0".into(), "0+4@0".into())
+    );
+    assert_eq!(fs.unwritten(a), [(8 * K, 16 * K)]);
+    fs.flush(a);
+    assert_eq!(items(&fs, a), "0+8@0 8+8@0");
+    assert_sound(&fs);
+}
+
+#[test]
+fn extents_are_cut_where_the_allocator_did() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    let shortage = Shortage {
+        cuts: [(a, [8 * K, 64 * K, 72 * K].into())].into(),
+        ..Shortage::default()
+    };
+    short(&mut fs, shortage, |fs| {
+        write(fs, a, 0, &Content::byte(1, 16 * K));
+        fs.flush(a);
+        assert_eq!(fs.fallocate(a, 64 * K, 16 * K, false), Ok(()));
+    });
+    assert_eq!(items(&fs, a), "0+8@0 8+8@0 p64+8@0 p72+8@0");
+    assert_sound(&fs);
+}
+
+#[test]
+fn an_allocation_that_finds_no_more_space_keeps_what_it_has() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    let shortage = Shortage {
+        cuts: [(a, [8 * K].into())].into(),
+        fails: [2].into(),
+        ..Shortage::default()
+    };
+    short(&mut fs, shortage, |fs| {
+        assert_eq!(fs.fallocate(a, 0, 16 * K, false), Err(Errno::ENOSPC));
+    });
+    assert_eq!(items(&fs, a), "p0+8@0");
+    assert_eq!(fs.inode(a).size(), 8 * K);
     assert_sound(&fs);
 }

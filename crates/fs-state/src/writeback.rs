@@ -285,15 +285,18 @@ impl FsState {
             self.write_inline(id, &content, None);
             return;
         }
-        let extent = self.extents.allocate(content.clone(), self.transid);
-        let ordered = OrderedExtent {
-            extent,
-            offset: 0,
-            content,
-            kind: OrderedKind::Cow,
-            is_submitted: false,
-        };
-        self.inode_mut(id).ordered.insert(start, ordered);
+        for (from, to) in self.allocated_pieces(id, start, start + content.len()) {
+            let content = content.slice(from - start..to - start);
+            let extent = self.extents.allocate(content.clone(), self.transid);
+            let ordered = OrderedExtent {
+                extent,
+                offset: 0,
+                content,
+                kind: OrderedKind::Cow,
+                is_submitted: false,
+            };
+            self.inode_mut(id).ordered.insert(from, ordered);
+        }
     }
 
     /// Returns whether `len` bytes at `start` are a whole file that fits into the tree

@@ -196,7 +196,9 @@ impl World {
         }
         let (from, to, len) = (from * BLOCK, to * BLOCK, nr * BLOCK);
         self.fs.wait_ordered_range(source, from, len);
-        self.fs.expand_for_clone(target, to);
+        self.fs
+            .expand_for_clone(target, to)
+            .expect("there is space");
         self.fs.wait_ordered_range(target, to, len);
         self.fs
             .clone_extents(source, from, len, len, target, to, TimesUpdate::Now);

@@ -241,7 +241,17 @@ fn refresh(
     exchange: &Exchange,
     reply: &mut Reply,
 ) -> Result<(), BackendError> {
-    for (probe, seen) in exchange.probes.iter().zip(&mut reply.observations) {
+    let again = Exchange {
+        op: Op::Observe { names: Vec::new() },
+        probes: exchange.probes.clone(),
+    };
+    let Reply {
+        observations,
+        layouts,
+        ..
+    } = ask(witness, &again)?;
+    reply.layouts = layouts;
+    for (seen, new) in reply.observations.iter_mut().zip(observations) {
         let Observation::File { stat, map, .. } = seen else {
             continue;
         };
@@ -249,7 +259,7 @@ fn refresh(
             stat: new_stat,
             map: new_map,
             ..
-        } = witness.observe(probe)?
+        } = new
         {
             stat.blocks = new_stat.blocks;
             *map = new_map;

@@ -41,6 +41,10 @@ pub struct Tally {
     pub nr_leaf_shares: u64,
     /// The most subvolumes and snapshots that the trees had at a time, the top among them.
     pub nr_roots_max: u64,
+    /// Writes.
+    pub nr_writes: u64,
+    /// Writes that wrote all that they were given.
+    pub nr_writes_done: u64,
     /// How often each freedom of the kernel was taken over by the expected witness.
     pub adopted: BTreeMap<String, u64>,
 }
@@ -111,6 +115,10 @@ impl Tally {
             text
         };
         add(&mut self.outcomes, &text);
+        if matches!(op, Op::Write { .. }) {
+            self.nr_writes += 1;
+            self.nr_writes_done += u64::from(answer.outcome == Outcome::Done);
+        }
         let adopted = answer.adopted.iter();
         adopted.for_each(|freedom| add(&mut self.adopted, freedom));
         let Outcome::Dedupe { elements, .. } = &answer.outcome else {

@@ -39,11 +39,11 @@ pub(crate) fn step(machine: &mut Machine, frame: &mut Frame, step: Step) -> Flow
         Step::RemapChunk(times) => {
             let left = to_remap(machine, frame) - frame.element.done;
             let len = left.min(machine.profile.limits.chunk_len);
-            remap(machine, frame, times, len);
+            return remap(machine, frame, times, len);
         }
         Step::RemapWhole(times) => {
             let len = frame.element.len;
-            remap(machine, frame, times, len);
+            return remap(machine, frame, times, len);
         }
         Step::Repeat(nr_steps) => {
             if frame.element.done < to_remap(machine, frame) {
@@ -63,8 +63,10 @@ pub(crate) fn step(machine: &mut Machine, frame: &mut Frame, step: Step) -> Flow
         }
         Step::Expand => {
             let (target, offset) = (frame.pair().1, frame.element.target_offset);
-            if machine.fs.inode(target).size() < offset {
-                machine.fs.expand_for_clone(target, offset);
+            if machine.fs.inode(target).size() < offset
+                && machine.fs.expand_for_clone(target, offset).is_err()
+            {
+                return decide(machine, frame, &decided::NO_SPACE);
             }
         }
         Step::ResolveSource
@@ -250,7 +252,7 @@ fn to_remap(machine: &Machine, frame: &Frame) -> u64 {
 }
 
 /// Remaps the next `len` bytes.
-fn remap(machine: &mut Machine, frame: &mut Frame, times: Times, len: u64) {
+fn remap(machine: &mut Machine, frame: &mut Frame, times: Times, len: u64) -> Flow {
     let done = frame.element.done;
     let cloned = machine.fs.clone_extents(
         frame.pair().0,
@@ -266,7 +268,11 @@ fn remap(machine: &mut Machine, frame: &mut Frame, times: Times, len: u64) {
     );
     frame.element.report.moved_reference |= cloned.moved_reference;
     frame.element.report.cut_extent |= cloned.cut_extent;
+    if cloned.is_out_of_space {
+        return decide(machine, frame, &decided::NO_SPACE);
+    }
     frame.element.done = done + len;
+    Flow::Advanced
 }
 
 /// Writes status and bytes of the element into the request.

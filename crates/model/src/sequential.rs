@@ -10,20 +10,23 @@ mod compressed;
 mod descriptors;
 mod observe;
 mod operations;
+mod plans;
 mod readonly;
 mod trees;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fs_state::MountOptions;
 use ondisk::{ChecksumKind, Compression};
 use rules::Profile;
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, DataMode, Exchange, Geometry, Observation, Op,
-    Outcome, Probe, Reply, Verified, only,
+    Answer, Backend, BackendError, Capabilities, DataMode, Exchange, Geometry, Layout, Observation,
+    Op, Outcome, Probe, Reply, Verified, only,
 };
 
 use crate::machine::Machine;
+use adopt::SeenExtent;
 use descriptors::Descriptors;
 use observe::Stamps;
 
@@ -41,6 +44,12 @@ pub struct Sequential {
     last_words: Option<Outcome>,
     /// Whether the filesystem leaves something to a kernel.
     adopts: bool,
+    /// Whether space may be short.
+    is_small: bool,
+    /// Where files of the other witness were last seen to have extents.
+    seen_extents: BTreeSet<SeenExtent>,
+    /// Where they had them here.
+    own_extents: BTreeSet<SeenExtent>,
     /// What there was before the last exchange that was adopted.
     before: Option<Box<Sequential>>,
 }
@@ -64,6 +73,9 @@ impl Sequential {
             stamps: Stamps::default(),
             last_words: None,
             adopts: false,
+            is_small: false,
+            seen_extents: BTreeSet::new(),
+            own_extents: BTreeSet::new(),
             before: None,
         }
     }
@@ -100,7 +112,7 @@ impl Backend for Sequential {
         }
     }
 
-    /// Starts a run on an empty filesystem; the model's device is never full.
+    /// Starts a run on an empty filesystem; the model's device is full only where it adopts that.
     fn reset(&mut self, geometry: &Geometry) -> Result<(), BackendError> {
         let options = MountOptions {
             node_bytes: geometry.node_bytes,
@@ -116,6 +128,7 @@ impl Backend for Sequential {
         *self = Sequential {
             compression: geometry.compress,
             adopts: geometry.leaves_choices(),
+            is_small: geometry.is_small(),
             ..Sequential::over(machine, geometry.checksum)
         };
         Ok(())
@@ -142,6 +155,13 @@ impl Backend for Sequential {
 
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
         Ok(self.look_at(&probe.name))
+    }
+
+    fn layout(&mut self, probe: &Probe) -> Result<Option<Layout>, BackendError> {
+        Ok(match self.is_small {
+            true => self.layout_of(&probe.name),
+            false => None,
+        })
     }
 
     fn adopt(&mut self, exchange: &Exchange, seen: &Reply) -> Result<Reply, BackendError> {

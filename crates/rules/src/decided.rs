@@ -86,6 +86,16 @@ pub static DATA_DIFFERS: Rule = Rule {
     reach: Reach::Mount,
 };
 
+/// A filesystem is full.
+pub static NO_SPACE: Rule = Rule {
+    id: "no-space",
+    end: End::Refuses(Errno::ENOSPC),
+    cite: Cite::new("fs/btrfs/file.c", "btrfs_replace_file_extents", "v6.1"),
+    sentence: "there is no space to change the target's items, or to zero the rest of its last \
+               block: what was remapped before stays",
+    reach: Reach::ModelOnly("a kernel decides it freely, and only where space is short"),
+};
+
 /// All of them.
 pub static DECIDED: &[&Rule] = &[
     &SOURCE_FD,
@@ -96,4 +106,5 @@ pub static DECIDED: &[&Rule] = &[
     &ELEMENT_FAULT,
     &ELEMENT_REPLY_FAULT,
     &DATA_DIFFERS,
+    &NO_SPACE,
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uapi::Release;
 
-use crate::{Answer, Geometry, Observation, Op, Probe};
+use crate::{Answer, Geometry, Layout, Observation, Op, Probe};
 
 /// One filesystem that can be asked to do things and be looked at.
 ///
@@ -27,6 +27,32 @@ pub trait Backend {
     /// Looks at one file without changing it.
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError>;
 
+    /// Returns what lies below the map of a file, if the filesystem is one on which somebody adopts
+    /// that and this backend can tell.
+    fn layout(&mut self, probe: &Probe) -> Result<Option<Layout>, BackendError> {
+        let _ = probe;
+        Ok(None)
+    }
+
+    /// Looks at files, at their maps and at what lies below.
+    fn look(
+        &mut self,
+        probes: &[Probe],
+    ) -> Result<(Vec<Observation>, Vec<Option<Layout>>), BackendError> {
+        let mut observations = Vec::with_capacity(probes.len());
+        let mut layouts = Vec::new();
+        for probe in probes {
+            observations.push(self.observe(probe)?);
+        }
+        for (nth, probe) in probes.iter().enumerate() {
+            if let Some(layout) = self.layout(probe)? {
+                layouts.resize(probes.len(), None);
+                layouts[nth] = Some(layout);
+            }
+        }
+        Ok((observations, layouts))
+    }
+
     /// Ends the run and checks the whole filesystem by means of its own; returns what is wrong with
     /// it. Backends that have none find nothing. Only a reset may follow.
     fn verify(&mut self) -> Result<Verified, BackendError> {
@@ -39,13 +65,11 @@ pub trait Backend {
         let mut replies = Vec::with_capacity(batch.len());
         for exchange in batch {
             let answer = self.apply(&exchange.op)?;
-            let mut observations = Vec::with_capacity(exchange.probes.len());
-            for probe in &exchange.probes {
-                observations.push(self.observe(probe)?);
-            }
+            let (observations, layouts) = self.look(&exchange.probes)?;
             replies.push(Reply {
                 answer,
                 observations,
+                layouts,
             });
         }
         Ok(replies)
@@ -117,6 +141,9 @@ pub struct Reply {
     pub answer: Answer,
     /// What was seen, one for each probe.
     pub observations: Vec<Observation>,
+    /// What lies below the maps, one for each probe; none where nobody adopts. Never compared, and
+    /// not part of any text.
+    pub layouts: Vec<Option<Layout>>,
 }
 
 /// What a backend can do. The harness asks this and never the backend's name.

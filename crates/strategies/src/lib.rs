@@ -28,6 +28,7 @@ mod remount_ops;
 mod shadow;
 mod small;
 mod snapshot_ops;
+mod space;
 mod store_ops;
 mod swarm;
 mod tail_ops;

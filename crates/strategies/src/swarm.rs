@@ -11,9 +11,9 @@ use scenario::{Capabilities, DataMode, Name, Op};
 use crate::counts::Counts;
 use crate::dice::Dice;
 use crate::pair::Spot;
-use crate::shadow::{File, Shadow};
+use crate::shadow::Shadow;
 use crate::weights::{Draw, Weights};
-use crate::{file_ops, inline_ops};
+use crate::{file_ops, inline_ops, space};
 
 /// What the witnesses of a run can do, and how much they may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct SwarmOptions {
     /// In a run for snapshots, how many of them there are at most at a time. They come and go often
     /// there, files are few and small, and most operations are about what snapshots share.
     pub snapshots: Option<usize>,
+    /// Whether the filesystem is so small that it is to become full, see `space.rs`.
+    pub is_small: bool,
 }
 
 impl Default for SwarmOptions {
@@ -45,6 +47,7 @@ impl Default for SwarmOptions {
             max_file_bytes: 64 << 20,
             data: DataMode::default(),
             snapshots: None,
+            is_small: false,
         }
     }
 }
@@ -72,6 +75,7 @@ impl SwarmOptions {
     pub fn can_draw(&self, kind: &str) -> bool {
         match kind {
             "tick" => !self.has_fine_times,
+            "dwrite" | "mwrite" | "fzero" | "fzero keep-size" if self.is_small => false,
             "fifo" | "chown" | "delete" => self.is_root,
             "remount ro" | "remount rw" => self.can_remount,
             _ => true,
@@ -97,7 +101,7 @@ pub struct Swarm {
     pub(crate) nr_snapshots: usize,
     pub(crate) nr_places: usize,
     nr_since_sync: u32,
-    nr_until_measured: u32,
+    pub(crate) nr_until_measured: u32,
     /// In how many operations two files come that are longer than a kernel remaps at once.
     nr_until_giants: u64,
 }
@@ -129,10 +133,6 @@ pub(crate) struct Hot {
 const NR_HOT: usize = 6;
 /// Dirty data lingers for fewer operations than this: a kernel flushes unasked after 30 s.
 const NR_OPS_BETWEEN_SYNCS: u32 = 190;
-/// How often the space is measured, in operations.
-const NR_OPS_BETWEEN_MEASURES: u32 = 64;
-/// Above this many blocks (96 MiB) files are removed.
-const NR_BLOCKS_MAX: usize = 24 << 10;
 /// How many operations lie between two pairs of giants; the first comes within as many.
 const NR_OPS_BETWEEN_GIANTS: u64 = 600;
 
@@ -155,7 +155,7 @@ impl Swarm {
             nr_snapshots: 0,
             nr_places: 0,
             nr_since_sync: 0,
-            nr_until_measured: NR_OPS_BETWEEN_MEASURES,
+            nr_until_measured: space::NR_OPS_BEFORE_FIRST,
             nr_until_giants,
         }
     }
@@ -167,6 +167,10 @@ impl Swarm {
     )]
     pub fn next(&mut self) -> Op {
         let op = self.draw();
+        let op = match self.options.is_small {
+            true => self.fitted(op),
+            false => op,
+        };
         self.shadow.apply(&op);
         match &op {
             Op::Rename { source, target } => self.follow_rename(source, target),
@@ -253,35 +257,6 @@ impl Swarm {
             Some(op) => op,
             None => self.draw_write().unwrap_or(Op::Sync),
         }
-    }
-
-    /// Returns the removal of the largest file if there is too much data.
-    fn draw_space(&mut self) -> Option<Op> {
-        self.nr_until_measured = match self.nr_until_measured.checked_sub(1) {
-            Some(nr_left) => nr_left,
-            None => {
-                self.nr_until_measured = NR_OPS_BETWEEN_MEASURES;
-                return self.largest_if_too_much();
-            }
-        };
-        None
-    }
-
-    fn largest_if_too_much(&self) -> Option<Op> {
-        if self.shadow.nr_allocated() <= NR_BLOCKS_MAX {
-            return None;
-        }
-        let is_removable = |file: &&File| !file.is_readonly;
-        let largest = self
-            .shadow
-            .files()
-            .iter()
-            .filter(is_removable)
-            .max_by_key(|file| file.blocks.nr_allocated())?;
-        Some(Op::Unlink {
-            name: largest.name.clone(),
-            is_held: false,
-        })
     }
 
     /// Returns how many files there are that did not come by a snapshot.

@@ -124,6 +124,7 @@ impl Weights {
         };
         match options.snapshots {
             Some(_) => weights.for_snapshots(dice),
+            None if options.is_small => weights.for_small(dice),
             None => weights,
         }
     }
@@ -136,6 +137,16 @@ impl Weights {
             write_blocks_max: dice.one_of(&[4, 8, 24]),
             special_percent: 70,
             snapshot_percent: dice.between(12, 24),
+            ..self
+        }
+    }
+
+    /// Returns the weights for a filesystem that is to become full: more files than fit, and none
+    /// so large that one write takes all that is free.
+    fn for_small(self, dice: &mut Dice) -> Weights {
+        Weights {
+            nr_files: dice.between(14, 30) as usize,
+            write_blocks_max: dice.one_of(&[16, 24, 32]),
             ..self
         }
     }

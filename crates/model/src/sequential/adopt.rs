@@ -1,12 +1,24 @@
 //! Taking over what a kernel decided freely: `docs/envelope.md` lists it as `adopt`.
 //!
+//! On a small filesystem that is where space was short. Nobody can compute it, so the ways in which
+//! an operation can have gone are tried, the likely ones first, each from the state before it; the
+//! first that leads to exactly what the kernel shows is what happened. What they are is `plans.rs`.
+//! If none does, the operation is carried out as if there were space, and the difference is told.
+//!
 //! An exchange may be adopted twice, for a kernel completes ordered extents behind its caller's
 //! back and an early look sees them as delayed allocation. So the state before it is kept.
 
-use ondisk::Compression;
-use scenario::{Backend, BackendError, Exchange, Reply, only};
+use std::collections::BTreeSet;
 
-use super::Sequential;
+use fs_state::{InodeId, Kind, Reservation, Shortage};
+use ondisk::Compression;
+use scenario::{
+    Answer, Backend, BackendError, Exchange, Layout, Name, Observation, Op, Outcome, Reply,
+    Storage, TreeItem, TreePlace,
+};
+use uapi::Errno;
+
+use super::{Sequential, plans, trees};
 
 impl Sequential {
     /// Keeps the state from which the exchange can be adopted anew, and adopts it.
@@ -17,8 +29,12 @@ impl Sequential {
     ) -> Result<Reply, BackendError> {
         // One state is enough: nothing but the last exchange is taken back.
         self.before = None;
-        self.before = Some(Box::new(self.clone()));
-        self.carry_out_as(exchange, seen)
+        if self.compression != Compression::None {
+            self.before = Some(Box::new(self.clone()));
+            return self.run_compressed(exchange, seen);
+        }
+        let before = self.clone();
+        self.adopt_shortage(before, exchange, seen)
     }
 
     /// Takes the last exchange back and adopts it from what was seen later.
@@ -27,8 +43,15 @@ impl Sequential {
         exchange: &Exchange,
         seen: &Reply,
     ) -> Result<Reply, BackendError> {
-        self.take_back();
-        self.carry_out_as(exchange, seen)
+        if self.compression != Compression::None {
+            self.take_back();
+            return self.run_compressed(exchange, seen);
+        }
+        let Some(before) = self.before.take() else {
+            return self.adopt_first(exchange, seen);
+        };
+        *self = (*before).clone();
+        self.adopt_shortage(*before, exchange, seen)
     }
 
     /// Takes the last exchange back.
@@ -39,12 +62,209 @@ impl Sequential {
         }
     }
 
-    /// Carries out an exchange as the kernel did that showed `seen`.
-    fn carry_out_as(&mut self, exchange: &Exchange, seen: &Reply) -> Result<Reply, BackendError> {
-        if self.compression != Compression::None {
-            return self.run_compressed(exchange, seen);
+    /// Carries out an exchange as the kernel did that showed `seen`. Nothing has happened since
+    /// `before`.
+    fn adopt_shortage(
+        &mut self,
+        before: Sequential,
+        exchange: &Exchange,
+        seen: &Reply,
+    ) -> Result<Reply, BackendError> {
+        let (mut reply, made) = self.attempt(exchange, Shortage::default())?;
+        let is_plain =
+            is_as_seen(exchange, &reply, seen) && self.is_new_where(exchange, &reply, seen);
+        if !seen.layouts.is_empty() && !is_plain {
+            for plan in plans::plans(&before, self, exchange, seen, &made) {
+                let mut tried = before.clone();
+                let (mut tried_reply, _) = tried.attempt(exchange, plan.shortage)?;
+                if is_as_seen(exchange, &tried_reply, seen)
+                    && tried.is_new_where(exchange, &tried_reply, seen)
+                {
+                    tried_reply.answer.adopted = plan.freedoms;
+                    reply = tried_reply;
+                    *self = tried;
+                    break;
+                }
+            }
         }
-        let replies = self.run(std::slice::from_ref(exchange))?;
-        only(replies, &self.name())
+        self.seen_extents = self.extents(exchange, seen);
+        self.own_extents = self.extents(exchange, &reply);
+        self.before = Some(Box::new(before));
+        Ok(reply)
+    }
+
+    /// Carries out an exchange where space is short as the plan says; returns where space was
+    /// reserved, too.
+    fn attempt(
+        &mut self,
+        exchange: &Exchange,
+        shortage: Shortage,
+    ) -> Result<(Reply, Vec<Reservation>), BackendError> {
+        let op = &exchange.op;
+        self.machine.fs_mut().begin_shortage(shortage);
+        let mut answer = match self.machine.fs_mut().reserve(Reservation::Trees) {
+            Ok(()) => self.apply(op)?,
+            Err(errno) => self.refuse(op, errno),
+        };
+        // Some change an inode in memory first and find no space to write it then.
+        if let Err(errno) = self.machine.fs_mut().reserve(Reservation::Trees)
+            && answer.outcome == Outcome::Done
+        {
+            answer.outcome = Outcome::Failed(errno);
+        }
+        let made = self.machine.fs_mut().end_shortage();
+        let (observations, layouts) = self.look(&exchange.probes)?;
+        let reply = Reply {
+            answer,
+            observations,
+            layouts,
+        };
+        Ok((reply, made))
+    }
+
+    /// Answers an operation for which there is no space at all. What a caller closes before asking
+    /// is closed.
+    fn refuse(&mut self, op: &Op, errno: Errno) -> Answer {
+        match op {
+            Op::Unlink {
+                name,
+                is_held: false,
+            } => self.descriptors.close(&mut self.machine, name),
+            Op::Delete { name } => self.descriptors.close_below(&mut self.machine, name),
+            _ => {}
+        }
+        Answer::plain(Outcome::Failed(errno))
+    }
+
+    /// Returns whether files got new extents exactly where the kernel shows new ones.
+    fn is_new_where(&mut self, exchange: &Exchange, reply: &Reply, seen: &Reply) -> bool {
+        let layouts = reply.layouts.iter().zip(&seen.layouts);
+        exchange.probes.iter().zip(layouts).all(|(probe, pair)| {
+            let ((Some(own), Some(seen)), Some(id)) = (pair_of(pair), self.id_of(&probe.name))
+            else {
+                return true;
+            };
+            own.items.iter().zip(&seen.items).all(|(own, seen)| {
+                let is_known = |known: &BTreeSet<SeenExtent>, item| {
+                    SeenExtent::of(id, item).is_some_and(|(extent, _)| known.contains(&extent))
+                };
+                is_known(&self.own_extents, own) == is_known(&self.seen_extents, seen)
+            })
+        })
+    }
+
+    /// Returns where files are seen to have extents.
+    fn extents(&mut self, exchange: &Exchange, seen: &Reply) -> BTreeSet<SeenExtent> {
+        let mut extents = BTreeSet::new();
+        for (probe, layout) in exchange.probes.iter().zip(&seen.layouts) {
+            if let (Some(layout), Some(id)) = (layout, self.id_of(&probe.name)) {
+                let items = layout.items.iter();
+                extents.extend(items.filter_map(|item| Some(SeenExtent::of(id, item)?.0)));
+            }
+        }
+        extents
+    }
+
+    /// Returns the inode of a name.
+    pub(super) fn id_of(&mut self, name: &Name) -> Option<InodeId> {
+        let held = self.descriptors.held(&self.machine, name);
+        held.or_else(|| self.machine.fs_mut().lookup(name.as_str()).ok())
+    }
+
+    /// Returns what lies below the map of a file.
+    pub(super) fn layout_of(&mut self, name: &Name) -> Option<Layout> {
+        let id = self.id_of(name)?;
+        let fs = self.machine.fs();
+        if fs.inode(id).kind() != Kind::Regular {
+            return None;
+        }
+        let items = fs
+            .items(id)
+            .map(|(key, item)| trees::tree_item(fs, key, item, Compression::None));
+        Some(Layout {
+            dirty: fs.unwritten(id),
+            items: items.collect(),
+        })
     }
 }
+
+/// Where a file was seen to have an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SeenExtent {
+    id: InodeId,
+    storage: Storage,
+    /// Where in the file its first byte would lie.
+    start: u64,
+}
+
+impl SeenExtent {
+    /// Returns what an item refers to and where that ends, if it refers to an extent that begins in
+    /// the file.
+    pub(super) fn of(id: InodeId, item: &TreeItem) -> Option<(SeenExtent, u64)> {
+        let TreePlace::Extent {
+            extent: storage,
+            disk_len,
+            skip,
+            ..
+        } = item.place
+        else {
+            return None;
+        };
+        let start = item.offset.checked_sub(skip)?;
+        Some((SeenExtent { id, storage, start }, start + disk_len))
+    }
+
+    /// Returns the offset of its first byte in the file.
+    pub(super) fn start(self) -> u64 {
+        self.start
+    }
+}
+
+/// Returns a pair of references.
+fn pair_of<'l>(
+    (own, seen): (&'l Option<Layout>, &'l Option<Layout>),
+) -> (Option<&'l Layout>, Option<&'l Layout>) {
+    (own.as_ref(), seen.as_ref())
+}
+
+/// Returns whether the model came to exactly what the kernel shows, but for where data is stored
+/// and what is shared: that is compared later, over the whole run.
+fn is_as_seen(exchange: &Exchange, reply: &Reply, seen: &Reply) -> bool {
+    // Trees are compared by labels, and need no shortage to be explained.
+    let outcomes = match (&reply.answer.outcome, &seen.answer.outcome) {
+        (Outcome::Trees(_), Outcome::Trees(_)) => true,
+        (one, two) => one == two,
+    };
+    let observations = reply.observations.iter().zip(&seen.observations);
+    let layouts = reply.layouts.iter().zip(&seen.layouts);
+    outcomes
+        && reply.observations.len() == exchange.probes.len()
+        && observations
+            .into_iter()
+            .all(|(one, two)| is_alike(one, two))
+        && layouts.into_iter().all(|pair| match pair {
+            (Some(one), Some(two)) => one.is_alike(two),
+            // A file that one of them does not have is an observation that differs.
+            _ => true,
+        })
+}
+
+fn is_alike(one: &Observation, two: &Observation) -> bool {
+    match (one, two) {
+        (
+            Observation::File { stat, content, .. },
+            Observation::File {
+                stat: other_stat,
+                content: other_content,
+                ..
+            },
+        ) => stat == other_stat && content == other_content,
+        (Observation::Other { stat }, Observation::Other { stat: other }) => {
+            (stat.kind, stat.mode, stat.uid) == (other.kind, other.mode, other.uid)
+        }
+        (one, two) => one == two,
+    }
+}
+
+/// Offsets in a file, bytes.
+pub(super) type Offsets = BTreeSet<u64>;

@@ -120,7 +120,12 @@ fn tree_inode(fs: &FsState, id: InodeId, nlink: u32, compression: Compression) -
     }
 }
 
-fn tree_item(fs: &FsState, key: u64, item: FileExtent<'_>, compression: Compression) -> TreeItem {
+pub(super) fn tree_item(
+    fs: &FsState,
+    key: u64,
+    item: FileExtent<'_>,
+    compression: Compression,
+) -> TreeItem {
     let is_compressed;
     let (ram_bytes, place) = match item {
         FileExtent::Inline(inline) => {

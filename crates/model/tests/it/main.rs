@@ -6,6 +6,7 @@ mod lock_order;
 mod mutants;
 mod old;
 mod rules_fire;
+mod shortage;
 
 use std::collections::BTreeSet;
 

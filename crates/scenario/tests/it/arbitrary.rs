@@ -431,6 +431,7 @@ pub(crate) fn conversation() -> impl Strategy<Value = (Vec<Exchange>, Vec<Reply>
                 Reply {
                     answer,
                     observations,
+                    layouts: Vec::new(),
                 },
             )
         });

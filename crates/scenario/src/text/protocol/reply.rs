@@ -209,6 +209,7 @@ impl Draft {
         Ok(Reply {
             answer,
             observations,
+            layouts: Vec::new(),
         })
     }
 }
