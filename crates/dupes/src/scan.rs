@@ -73,7 +73,9 @@ impl Scan {
             Place::Hole | Place::Inline => return 0,
             Place::Preallocated { extent, .. } => {
                 let extent_idx = self.extent_idx(extent, file);
-                self.extents[extent_idx].has_prealloc = true;
+                let known = &mut self.extents[extent_idx];
+                known.has_prealloc = true;
+                known.nr_references += 1;
                 return 0;
             }
             Place::Data { extent, within } => (extent, within),

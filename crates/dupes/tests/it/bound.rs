@@ -91,3 +91,30 @@ fn what_is_there_too_often_is_stored_once_for_each_so_many_references() {
         }
     }
 }
+
+#[test]
+fn a_preallocated_range_counts_as_a_reference() {
+    // Two roots refer to the preallocated extent with a written and an unwritten item each.
+    let write = |file, blocks| TreeOp::Write {
+        file,
+        at: 0,
+        blocks,
+        tail: 0,
+    };
+    let ops = [
+        TreeOp::Allocate {
+            file: 4,
+            at: 1,
+            nr: 2,
+        },
+        write(4, vec![5, 6]),
+        write(3, vec![1, 2, 3, 4, 5, 6]),
+        TreeOp::Snapshot { is_readonly: false },
+    ];
+    let options = Options {
+        nr_references_max: 4,
+        rewrite: Rewrite::Max,
+        ..Options::default()
+    };
+    check(&mut build(&ops), &options);
+}
