@@ -22,6 +22,7 @@ pub(super) fn lists(ops: &[Op]) -> Vec<Vec<Op>> {
     let mut letters = Letters::default();
     candidates.extend(with_contents(ops, |content| letters.spell(content)));
     if ops.len() <= NR_OPS_MAX {
+        candidates.extend(without_snapshots(ops));
         candidates.extend(merged(ops));
         candidates.extend(cuts::lists(ops));
     }
@@ -167,6 +168,37 @@ fn renamed(ops: &[Op], from: &Name, to: &Name) -> Vec<Op> {
     candidate
 }
 
+/// Returns lists in which a file takes the part of its copy in a snapshot, for each snapshot one:
+/// what happens to the file itself after that goes, and so does what the snapshot alone needs.
+fn without_snapshots(ops: &[Op]) -> Vec<Vec<Op>> {
+    let mut candidates = Vec::new();
+    for (op, idx) in ops.iter().zip(0..) {
+        let Op::Snapshot { source, target, .. } = op else {
+            continue;
+        };
+        let (before, behind) = (&ops[..idx], &ops[idx + 1..]);
+        let original = |name: &Name| name.moved(target, source).filter(|to| to != source);
+        let names = behind.iter().flat_map(Op::names);
+        let originals: BTreeSet<Name> = names.filter_map(original).collect();
+        let mut candidate = before.to_vec();
+        for op in behind {
+            let is_in_the_way = |name: &&Name| originals.contains(*name) || *name == target;
+            if op.names().iter().any(is_in_the_way) {
+                continue;
+            }
+            let mut op = op.clone();
+            for name in names_of(&mut op) {
+                if let Some(to) = original(name) {
+                    *name = to;
+                }
+            }
+            candidate.push(op);
+        }
+        candidates.push(candidate);
+    }
+    candidates
+}
+
 /// Returns the names in an operation, to be changed.
 fn names_of(op: &mut Op) -> Vec<&mut Name> {
     match op {
@@ -257,6 +289,20 @@ mod tests {
                 "dedupe A 0 4k => B 0",
             ],
             &["file A", "pwrite A 0 4k 0x61", "dedupe A 0 4k => A 0"],
+        );
+    }
+
+    #[test]
+    fn a_file_takes_the_part_of_its_copy_in_a_snapshot() {
+        assert_has(
+            &[
+                "file A",
+                "pwrite A 0 4k 0x61",
+                "snapshot . S",
+                "truncate A 0",
+                "dedupe S/A 0 4k => B 0",
+            ],
+            &["file A", "pwrite A 0 4k 0x61", "dedupe A 0 4k => B 0"],
         );
     }
 
