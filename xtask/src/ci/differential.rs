@@ -13,13 +13,13 @@ use crate::kernels;
 
 /// The seeds that the running kernel is asked.
 const SEEDS: [u32; 3] = [1, 2, 3];
-/// Runs on filesystems of another kind, one with many snapshots and a full one, by the running
-/// kernel.
+/// Runs on filesystems of another kind, one with many snapshots and a compressed one, by the
+/// running kernel.
 const MODES: [&[&str]; 4] = [
     &["--quota"],
     &["--data", "nodatacow"],
     &["--snapshots", "20"],
-    &["--small"],
+    &["--compress", "zstd"],
 ];
 /// The User Mode Linux kernels of the cache that are asked besides the installed one.
 const CACHED_RELEASES: [&str; 3] = ["5.10", "6.12", "7.2"];
