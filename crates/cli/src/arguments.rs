@@ -38,8 +38,8 @@ pub(crate) enum Command {
     /// The kernel compares before it shares; no file is ever written into. As root on btrfs the
     /// filesystem's own checksums are used and no file is opened to be looked at.
     ///
-    /// Memory: about 120 bytes for each extent, 4 bytes for each block, 512 MiB for sorting; what
-    /// does not fit is spilled to $TMPDIR.
+    /// Memory: about 170 bytes for each extent, 4 bytes for each block and 75 more for each that
+    /// has an equal, 512 MiB for sorting. Only what is sorted is spilled, to $TMPDIR.
     ///
     /// Exit code: 0 all was looked at and done, 1 a file was left out, something was not moved or
     /// the run was stopped early, 2 wrong use or nothing can be done at all.
