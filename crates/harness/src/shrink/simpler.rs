@@ -4,7 +4,7 @@
 //! or rounder numbers, plainer bytes, fewer adornments.
 
 use data::{Content, Fill};
-use scenario::{Access, CallMemory, Caller, CloneCall, DedupeCall, Fd, Mount, Op};
+use scenario::{Access, CallMemory, Caller, CloneCall, DedupeCall, Fd, Mount, Name, Op};
 
 /// Length of a block in bytes.
 pub(super) const BLOCK: u64 = 4096;
@@ -18,54 +18,33 @@ pub(super) fn ops(op: &Op) -> Vec<Op> {
             name,
             offset,
             content,
-        } => writes(*offset, content)
-            .into_iter()
-            .map(|(offset, content)| Op::Write {
-                name: name.clone(),
-                offset,
-                content,
-            })
-            .collect(),
+        } => writes(*offset, content, write(name)),
         Op::DirectWrite {
             name,
             offset,
             content,
-        } => [Op::Write {
-            name: name.clone(),
-            offset: *offset,
-            content: content.clone(),
-        }]
-        .into_iter()
-        .chain(
-            writes(*offset, content)
-                .into_iter()
-                .map(|(offset, content)| Op::DirectWrite {
-                    name: name.clone(),
-                    offset,
-                    content,
-                }),
-        )
-        .collect(),
+        } => {
+            let direct = |offset, content| Op::DirectWrite {
+                name: name.clone(),
+                offset,
+                content,
+            };
+            let buffered = write(name)(*offset, content.clone());
+            [vec![buffered], writes(*offset, content, direct)].concat()
+        }
         Op::MappedWrite {
             name,
             offset,
             content,
-        } => [Op::Write {
-            name: name.clone(),
-            offset: *offset,
-            content: content.clone(),
-        }]
-        .into_iter()
-        .chain(
-            writes(*offset, content)
-                .into_iter()
-                .map(|(offset, content)| Op::MappedWrite {
-                    name: name.clone(),
-                    offset,
-                    content,
-                }),
-        )
-        .collect(),
+        } => {
+            let mapped = |offset, content| Op::MappedWrite {
+                name: name.clone(),
+                offset,
+                content,
+            };
+            let buffered = write(name)(*offset, content.clone());
+            [vec![buffered], writes(*offset, content, mapped)].concat()
+        }
         Op::Fiemap { name } => vec![Op::Flush { name: name.clone() }],
         Op::Truncate { name, size } => smaller(*size)
             .into_iter()
@@ -136,20 +115,29 @@ pub(super) fn ops(op: &Op) -> Vec<Op> {
     }
 }
 
-fn writes(offset: u64, content: &Content) -> Vec<(u64, Content)> {
+fn writes(offset: u64, content: &Content, make: impl Fn(u64, Content) -> Op) -> Vec<Op> {
     let mut candidates = Vec::new();
     for len in smaller(content.len()) {
         if 0 < len {
-            candidates.push((offset, content.slice(0..len)));
+            candidates.push(make(offset, content.slice(0..len)));
         }
     }
     if !is_plain(content) {
-        candidates.push((offset, Content::byte(FIRST_LETTER, content.len())));
+        candidates.push(make(offset, Content::byte(FIRST_LETTER, content.len())));
     }
     for offset in smaller(offset) {
-        candidates.push((offset, content.clone()));
+        candidates.push(make(offset, content.clone()));
     }
     candidates
+}
+
+/// Returns what makes buffered writes to a file.
+fn write(name: &Name) -> impl Fn(u64, Content) -> Op {
+    |offset, content| Op::Write {
+        name: name.clone(),
+        offset,
+        content,
+    }
 }
 
 /// Returns whether the bytes are one byte repeated.
