@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uapi::dedupe::{DIFFERS, RequestBuilder, SAME};
 use uapi::fiemap::{FIEMAP_FLAG_SYNC, FiemapHeader};
 use uapi::{Errno, request};
-use volume::{DedupeStatus, File, FileId, FileRange, NR_TARGETS_MAX, VolumeError};
+use volume::{DedupeRequest, DedupeStatus, File, FileId, FileRange, NR_TARGETS_MAX, VolumeError};
 use zerocopy::IntoBytes;
 
 use crate::{errno_of, ioctl};
@@ -237,6 +237,25 @@ pub(super) struct Call {
     pub(super) source: Result<Arc<OwnedFd>, VolumeError>,
     pub(super) range: FileRange,
     pub(super) targets: Vec<(Result<Arc<OwnedFd>, Errno>, u64)>,
+}
+
+/// Returns the calls of requests, with the descriptors that `fd` opens.
+pub(super) fn calls(
+    requests: &[DedupeRequest<'_>],
+    mut fd: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
+) -> Vec<Call> {
+    let call = |request: &DedupeRequest<'_>| {
+        let file = request.source.file;
+        let targets = request.targets.iter();
+        Call {
+            source: fd(file).map_err(|errno| of_file(file, "open", errno)),
+            range: request.source,
+            targets: targets
+                .map(|target| (fd(target.file), target.offset))
+                .collect(),
+        }
+    };
+    requests.iter().map(call).collect()
 }
 
 /// Makes calls with some threads; appends one result for each.

@@ -412,21 +412,7 @@ impl Volume for MapVolume {
         requests: &[DedupeRequest<'_>],
         found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
     ) -> Result<(), VolumeError> {
-        let mut call = |request: &DedupeRequest<'_>| {
-            let source = request.source.file;
-            files::Call {
-                source: self
-                    .fd(source)
-                    .map_err(|errno| of_file(source, "open", errno)),
-                range: request.source,
-                targets: request
-                    .targets
-                    .iter()
-                    .map(|target| (self.fd(target.file), target.offset))
-                    .collect(),
-            }
-        };
-        let calls: Vec<files::Call> = requests.iter().map(&mut call).collect();
+        let calls = files::calls(requests, |file| self.fd(file));
         let targets = requests.iter().flat_map(|request| request.targets);
         self.moved.extend(targets.map(|target| target.file));
         files::dedupe_all(&calls, self.nr_io_threads, found);

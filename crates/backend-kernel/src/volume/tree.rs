@@ -336,21 +336,7 @@ impl Volume for TreeVolume {
         found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
     ) -> Result<(), VolumeError> {
         self.pages.memo.forget();
-        let mut call = |request: &DedupeRequest<'_>| {
-            let source = request.source.file;
-            files::Call {
-                source: self
-                    .fd(source)
-                    .map_err(|errno| of_file(source, "open", errno)),
-                range: request.source,
-                targets: request
-                    .targets
-                    .iter()
-                    .map(|target| (self.fd(target.file), target.offset))
-                    .collect(),
-            }
-        };
-        let calls: Vec<files::Call> = requests.iter().map(&mut call).collect();
+        let calls = files::calls(requests, |file| self.fd(file));
         files::dedupe_all(&calls, self.nr_io_threads, found);
         Ok(())
     }
