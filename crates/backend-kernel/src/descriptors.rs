@@ -252,7 +252,7 @@ impl Descriptors {
         use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
         let mode = Mode::empty();
         let fd = match target {
-            Target::Null => open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, mode)?,
+            Target::Null => open_null()?,
             Target::PipeRead | Target::PipeWrite => {
                 let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
                 self.special.insert(Target::PipeRead, reading);
@@ -281,6 +281,16 @@ impl Descriptors {
         };
         self.special.insert(target.clone(), fd);
         Ok(())
+    }
+}
+
+/// Opens `/dev/null`; `ENODEV` if something else has taken its place, as tools that replace their
+/// output file do when root asks them for no output.
+fn open_null() -> rustix::io::Result<OwnedFd> {
+    let fd = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+        FileType::CharacterDevice => Ok(fd),
+        _ => Err(rustix::io::Errno::NODEV),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) const TOOLS: &[Tool] = &[
     scan(
         "rmlint-scan",
         "rmlint",
-        "rmlint -T df -o summary:/dev/null {dir}",
+        "rmlint -T df -o summary:stdout {dir}",
     ),
     scan(
         "fclones-scan",
