@@ -1,11 +1,11 @@
-//! How far a run is, on stderr if that is a terminal: [`Bar`].
+//! How far a run is, on stderr if that is a terminal: [`Bar`]; [`style`] of every bar.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use harness::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 /// How often the numbers are drawn anew.
 const EVERY: Duration = Duration::from_millis(100);
@@ -25,10 +25,9 @@ impl Bar {
             Some(_) if steps == u64::MAX => ProgressBar::no_length(),
             _ => ProgressBar::new(steps),
         };
-        let template = "{elapsed_precise} {bar:24} {pos}/{len} {per_sec} {wide_msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        bar.set_style(style(
+            "{elapsed_precise} {bar:24} {pos}/{len} {rate} {wide_msg}",
+        ));
         Bar {
             bar,
             last: Cell::new(None),
@@ -54,6 +53,18 @@ impl Bar {
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Returns the style of a template, which may have `{rate}`: steps a second, whole ones.
+pub(crate) fn style(template: &str) -> ProgressStyle {
+    let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        // A text that cannot be written is not drawn.
+        let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+    };
+    let style = ProgressStyle::with_template(template);
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
 }
 
 /// Returns the largest counts as words.

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use dupes::{Phase, Stopped, Watch};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::arguments::DupesArguments;
+use crate::progress::style;
 use crate::signals;
 
 /// How often the numbers are drawn anew.
@@ -59,20 +60,23 @@ impl Progress {
                 Phase::Execute => ("moved", true),
                 Phase::Verify => ("extents looked at", false),
             };
+            // The bar takes what is left of the line, which must not be wrapped: it is drawn over.
             let template = match (total, is_bytes) {
-                (None, _) => "{elapsed_precise} {human_pos} {msg}, {per_sec}",
+                (None, _) => "{elapsed} {human_pos} {msg}, {rate}",
                 (Some(_), false) => {
-                    "{elapsed_precise} {bar:24} {human_pos}/{human_len} {msg}, {per_sec}, {eta} left"
+                    "{elapsed} {wide_bar} {human_pos}/{human_len} {msg}, {rate}, {eta} left"
                 }
                 (Some(_), true) => {
-                    "{elapsed_precise} {bar:24} {bytes}/{total_bytes} {msg}, {bytes_per_sec}, \
-                     {eta} left"
+                    "{elapsed} {wide_bar} {bytes}/{total_bytes} {msg}, {bytes_per_sec}, {eta} left"
                 }
             };
+            // The length of the phase before is not drawn with the words of this one.
+            total.map_or_else(
+                || self.bar.unset_length(),
+                |total| self.bar.set_length(total),
+            );
             self.bar.reset();
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                self.bar.set_style(style);
-            }
+            self.bar.set_style(style(template));
             self.bar.set_message(name);
         }
         if let Some(total) = total {
