@@ -89,6 +89,9 @@ impl Gaps {
     }
 }
 
+/// How many differences are told before shrinking.
+const NR_FOUND_MAX: usize = 8;
+
 /// Shrinks a divergence and writes the files that show it.
 pub(crate) fn divergence(
     pair: &mut Pair,
@@ -106,6 +109,13 @@ pub(crate) fn divergence(
         "divergence at step {}: shrinking {nr_ops} operations",
         divergence.step
     );
+    // What is left in the end may differ for another reason than what was found.
+    if let Some(op) = divergence.ops.last() {
+        eprintln!("found at: {op}");
+    }
+    for difference in divergence.differences.iter().take(NR_FOUND_MAX) {
+        eprintln!("  {difference}");
+    }
     let limits = Limits {
         time: SHRINK_TIME,
         ..Limits::default()
