@@ -156,11 +156,12 @@ impl BlockMap {
         self.allocate(offset, len, allocator);
     }
 
-    /// Gives storage to the dirty blocks from `first_block` on.
-    pub(crate) fn flush(&mut self, first_block: usize, allocator: &mut Allocator) {
+    /// Gives storage to dirty blocks as writing back `range` does: each dirty stretch that it
+    /// meets, from the range's start on to the end of the stretch, becomes one extent.
+    pub(crate) fn flush(&mut self, range: Range<usize>, allocator: &mut Allocator) {
         let end = self.dirty.end.min(self.places.len());
-        let mut block = self.dirty.start.max(first_block);
-        while block < end {
+        let mut block = self.dirty.start.max(range.start);
+        while block < end.min(range.end) {
             let nr_dirty = self.places[block..end]
                 .iter()
                 .take_while(|place| **place == DIRTY)
@@ -171,10 +172,17 @@ impl BlockMap {
             }
             block += nr_dirty.max(1);
         }
-        self.dirty.end = self.dirty.end.min(first_block);
+        if end <= block {
+            self.dirty.end = self.dirty.end.min(range.start);
+        }
         if self.dirty.end <= self.dirty.start {
             self.dirty = 0..0;
         }
+    }
+
+    /// Gives storage to all dirty blocks.
+    pub(crate) fn flush_all(&mut self, allocator: &mut Allocator) {
+        self.flush(0..usize::MAX, allocator);
     }
 
     /// Makes `places` those of the blocks from `first_block` on; returns whether that moved any.
@@ -310,9 +318,9 @@ mod tests {
         let mut map = BlockMap::default();
         map.write(0, content.len(), 0, &content);
         assert!(map.is_dirty(3..4) && !map.is_inside_extent(3));
-        map.flush(8, &mut allocator);
+        map.flush(8..9, &mut allocator);
         assert!(map.is_dirty(7..8) && !map.is_dirty(8..16) && map.is_inside_extent(9));
-        map.flush(0, &mut allocator);
+        map.flush_all(&mut allocator);
         assert!(!map.is_dirty(0..16) && !map.is_inside_extent(8));
         assert!(map.share(10, &[1, 2]) && !map.share(10, &[1, 2]));
         assert!(!map.is_inside_extent(10) && map.is_inside_extent(11));

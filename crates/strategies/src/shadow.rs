@@ -5,6 +5,8 @@
 
 mod names;
 
+use std::ops::Range;
+
 use reference::{FileView, Kind, Reference};
 use rustc_hash::FxHashMap;
 use scenario::{CloneCall, DataMode, DedupeCall, Name, Op, Outcome};
@@ -130,12 +132,13 @@ impl Shadow {
                 content,
             } => {
                 let len = content.len();
+                let written = blocks::touched(*offset, len);
                 self.follow(name, |blocks, old_size, content, allocator| {
-                    blocks.flush(0, allocator);
+                    blocks.flush(written.clone(), allocator);
                     if 0 < len {
                         blocks.write(*offset, len, old_size, content);
                     }
-                    blocks.flush(0, allocator);
+                    blocks.flush(written, allocator);
                 });
             }
             Op::Truncate { name, .. } => self.follow(name, |blocks, old_size, content, _| {
@@ -159,7 +162,7 @@ impl Shadow {
                 blocks.zero(*offset, *len, content, allocator);
             }),
             Op::Flush { name } | Op::Fiemap { name } | Op::Fsync { name } => {
-                self.follow(name, |blocks, _, _, allocator| blocks.flush(0, allocator));
+                self.follow(name, |blocks, _, _, allocator| blocks.flush_all(allocator));
             }
             Op::Sync | Op::Remount { .. } | Op::Tree => self.flush_all(),
             Op::Chattr { name, .. } => self.follow(name, |_, _, _, _| {}),
@@ -229,8 +232,6 @@ impl Shadow {
         else {
             return;
         };
-        self.flush(source_idx, 0);
-        self.flush(target_idx, 0);
         let source_size = self.files[source_idx].size;
         let len = match call.len {
             0 => source_size.saturating_sub(call.source_offset),
@@ -239,12 +240,14 @@ impl Shadow {
         if len == 0 {
             return;
         }
+        let touched = blocks::touched(call.target_offset, len);
+        self.flush(source_idx, blocks::touched(call.source_offset, len));
+        self.flush(target_idx, touched.clone());
         let places = self.places(source_idx, call.source_offset, len);
         let name = self.files[target_idx].name.clone();
         self.follow(&name, |target, old_size, content, allocator| {
             target.resize(old_size, content);
-            target.flush(0, allocator);
-            let touched = blocks::touched(call.target_offset, len);
+            target.flush(touched.clone(), allocator);
             target.share(touched.start, &places);
             target.rekey(touched, content);
         });
@@ -279,8 +282,8 @@ impl Shadow {
                     self.follow_same(call, &end, &mut seen);
                 }
                 (Some(source_idx), Some(target_idx), dedupe::DIFFERS) => {
-                    self.flush(source_idx, 0);
-                    self.flush(target_idx, (target.offset / BLOCK_LEN) as usize);
+                    self.flush(source_idx, blocks::touched(call.source_offset, call.len));
+                    self.flush(target_idx, blocks::touched(target.offset, call.len));
                     self.counts.nr_differ += 1;
                     seen.has_differed = true;
                 }
@@ -307,9 +310,10 @@ impl Shadow {
     }
 
     fn follow_same(&mut self, call: &DedupeCall, span: &Span, seen: &mut SeenByCall) {
-        self.flush(span.source_idx, 0);
         let first_block = (span.offset / BLOCK_LEN) as usize;
-        self.flush(span.target_idx, first_block);
+        let source = blocks::touched(call.source_offset, call.len);
+        self.flush(span.source_idx, source);
+        self.flush(span.target_idx, blocks::touched(span.offset, call.len));
         let target = &self.files[span.target_idx];
         let is_tail = call.source_offset.saturating_add(call.len)
             == self.files[span.source_idx].size
@@ -356,7 +360,7 @@ impl Shadow {
             let Some(name) = copies.pop() else {
                 continue;
             };
-            self.flush(idx, 0);
+            self.flush(idx, 0..usize::MAX);
             let blocks = self.files[idx].blocks.clone();
             self.add(name.clone(), blocks, is_readonly);
             for alias in copies {
@@ -385,14 +389,12 @@ impl Shadow {
 
     fn flush_all(&mut self) {
         for idx in 0..self.files.len() {
-            self.flush(idx, 0);
+            self.flush(idx, 0..usize::MAX);
         }
     }
 
-    fn flush(&mut self, idx: usize, first_block: usize) {
-        self.files[idx]
-            .blocks
-            .flush(first_block, &mut self.allocator);
+    fn flush(&mut self, idx: usize, blocks: Range<usize>) {
+        self.files[idx].blocks.flush(blocks, &mut self.allocator);
     }
 
     /// Returns the places of the blocks that a byte range touches.
