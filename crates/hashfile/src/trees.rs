@@ -6,9 +6,8 @@
 use std::path::Path;
 
 use volume::{
-    ChecksumStrength, DedupeRequest, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
-    FileExtent, FileId, FileRange, History, Learned, Page, Position, Recalled, SpaceRule,
-    ValueKind, Volume, VolumeError, Work,
+    Extent, ExtentReferences, File, FileExtent, FileId, History, Learned, Page, Position, Recalled,
+    ValueKind, Volume, VolumeError,
 };
 
 use crate::database::{Database, FILES, NR_RUNS, Subject, Way};
@@ -133,20 +132,10 @@ impl Drop for Remembering {
 }
 
 impl Volume for Remembering {
-    fn block_bytes(&self) -> u64 {
-        self.inner.block_bytes()
-    }
-
-    fn space_rule(&self) -> SpaceRule {
-        self.inner.space_rule()
-    }
-
-    fn checksum_strength(&self) -> Option<ChecksumStrength> {
-        self.inner.checksum_strength()
-    }
-
-    fn dedupe_len_max(&self) -> u64 {
-        self.inner.dedupe_len_max()
+    volume::forward! { to (self.inner):
+        block_bytes space_rule checksum_strength dedupe_len_max file file_extents checksums read
+        hash_blocks work read_ahead dedupe nr_at_once dedupe_all create write flush remove sync
+        used_bytes path
     }
 
     fn next_page(
@@ -167,46 +156,12 @@ impl Volume for Remembering {
         Ok(next)
     }
 
-    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
-        self.inner.file(file)
-    }
-
-    fn file_extents(
-        &mut self,
-        range: FileRange,
-        found: &mut Vec<FileExtent>,
-    ) -> Result<(), VolumeError> {
-        self.inner.file_extents(range, found)
-    }
-
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
         // A plan begins: everything is hashed. What nobody changed meanwhile is true for good.
         if self.has_learned {
             self.update()?;
         }
         self.inner.references(extents)
-    }
-
-    fn checksums(
-        &mut self,
-        address: u64,
-        len: u64,
-        found: &mut Vec<Option<u64>>,
-    ) -> Result<(), VolumeError> {
-        self.inner.checksums(address, len, found)
-    }
-
-    fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
-        self.inner.read(file, offset, bytes)
-    }
-
-    fn hash_blocks(
-        &mut self,
-        ranges: &[FileRange],
-        hash: fn(&[u8]) -> u64,
-        found: &mut Vec<Result<Vec<u64>, VolumeError>>,
-    ) -> Result<(), VolumeError> {
-        self.inner.hash_blocks(ranges, hash, found)
     }
 
     fn remembers(&self) -> bool {
@@ -237,61 +192,5 @@ impl Volume for Remembering {
             true => self.flush(),
             false => Ok(()),
         }
-    }
-
-    fn work(&self) -> Work {
-        self.inner.work()
-    }
-
-    fn read_ahead(&mut self, ranges: &[FileRange]) {
-        self.inner.read_ahead(ranges);
-    }
-
-    fn dedupe(
-        &mut self,
-        source: FileRange,
-        targets: &[DedupeTarget],
-    ) -> Result<Vec<DedupeStatus>, VolumeError> {
-        self.inner.dedupe(source, targets)
-    }
-
-    fn nr_at_once(&self) -> usize {
-        self.inner.nr_at_once()
-    }
-
-    fn dedupe_all(
-        &mut self,
-        requests: &[DedupeRequest<'_>],
-        found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
-    ) -> Result<(), VolumeError> {
-        self.inner.dedupe_all(requests, found)
-    }
-
-    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
-        self.inner.create(like)
-    }
-
-    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
-        self.inner.write(file, offset, bytes)
-    }
-
-    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
-        self.inner.flush(file)
-    }
-
-    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
-        self.inner.remove(file)
-    }
-
-    fn sync(&mut self) -> Result<(), VolumeError> {
-        self.inner.sync()
-    }
-
-    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
-        self.inner.used_bytes()
-    }
-
-    fn path(&mut self, file: FileId) -> Option<String> {
-        self.inner.path(file)
     }
 }

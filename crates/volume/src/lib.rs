@@ -15,6 +15,7 @@
 mod error;
 mod extent;
 mod file;
+mod forward;
 mod history;
 mod page;
 mod recall;

@@ -1,13 +1,17 @@
 //! What a run without a hashfile sees of a chronicle, and what both change.
 
 use volume::{
-    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
-    FileId, FileRange, History, Page, Position, SpaceRule, Volume, VolumeError,
+    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, FileExtent, FileId,
+    FileRange, History, Page, Position, SpaceRule, Volume, VolumeError,
 };
 
 use super::{BLOCK, Chronicle};
 
 impl Volume for Chronicle {
+    volume::forward! { to (self.0.borrow_mut().volume):
+        dedupe_len_max file create write flush remove sync used_bytes
+    }
+
     fn block_bytes(&self) -> u64 {
         BLOCK
     }
@@ -18,10 +22,6 @@ impl Volume for Chronicle {
 
     fn checksum_strength(&self) -> Option<ChecksumStrength> {
         Some(ChecksumStrength::Weak)
-    }
-
-    fn dedupe_len_max(&self) -> u64 {
-        self.0.borrow().volume.dedupe_len_max()
     }
 
     fn next_page(
@@ -41,10 +41,6 @@ impl Volume for Chronicle {
             }
         }
         Ok(None)
-    }
-
-    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
-        self.0.borrow_mut().volume.file(file)
     }
 
     fn file_extents(
@@ -113,30 +109,6 @@ impl Volume for Chronicle {
         let mut shared = self.0.borrow_mut();
         shared.call()?;
         shared.volume.dedupe(source, targets)
-    }
-
-    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
-        self.0.borrow_mut().volume.create(like)
-    }
-
-    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
-        self.0.borrow_mut().volume.write(file, offset, bytes)
-    }
-
-    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
-        self.0.borrow_mut().volume.flush(file)
-    }
-
-    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
-        self.0.borrow_mut().volume.remove(file)
-    }
-
-    fn sync(&mut self) -> Result<(), VolumeError> {
-        self.0.borrow_mut().volume.sync()
-    }
-
-    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
-        self.0.borrow_mut().volume.used_bytes()
     }
 
     fn path(&mut self, _: FileId) -> Option<String> {
