@@ -12,6 +12,7 @@ pub mod fd;
 pub mod geometry;
 mod kind;
 pub mod layout;
+mod mentions;
 pub mod name;
 pub mod observation;
 pub mod op;

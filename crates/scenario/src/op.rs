@@ -247,59 +247,6 @@ impl DedupeCall {
 }
 
 impl Op {
-    /// Returns the names that the operation mentions, first mention first, each once.
-    pub fn names(&self) -> Vec<&Name> {
-        let mut names: Vec<&Name> = Vec::new();
-        let mut add = |name| {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        };
-        match self {
-            Op::File { name, .. }
-            | Op::Dir { name }
-            | Op::Fifo { name }
-            | Op::Subvol { name }
-            | Op::Unlink { name, .. }
-            | Op::Close { name }
-            | Op::Delete { name }
-            | Op::Write { name, .. }
-            | Op::DirectWrite { name, .. }
-            | Op::MappedWrite { name, .. }
-            | Op::Truncate { name, .. }
-            | Op::Fallocate { name, .. }
-            | Op::Punch { name, .. }
-            | Op::Zero { name, .. }
-            | Op::Flush { name }
-            | Op::Fiemap { name }
-            | Op::Fsync { name }
-            | Op::Chattr { name, .. }
-            | Op::Chmod { name, .. }
-            | Op::Chown { name, .. } => add(name),
-            Op::Snapshot { source, target, .. }
-            | Op::Link { source, target }
-            | Op::Rename { source, target } => {
-                add(source);
-                add(target);
-            }
-            Op::Sync | Op::Remount { .. } | Op::Tick | Op::Tree => {}
-            Op::Clone(call) => call
-                .source
-                .name()
-                .into_iter()
-                .chain(call.target.name())
-                .for_each(add),
-            Op::Dedupe(call) => call
-                .source
-                .name()
-                .into_iter()
-                .chain(call.targets.iter().filter_map(|target| target.fd.name()))
-                .for_each(add),
-            Op::Observe { names: asked } => asked.iter().for_each(add),
-        }
-        names
-    }
-
     /// Returns the name that the operation makes, if it makes one.
     pub fn made_name(&self) -> Option<&Name> {
         match self {

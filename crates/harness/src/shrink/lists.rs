@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::{Content, Fill};
-use scenario::{Fd, Name, Op, Target};
+use scenario::{Fd, Name, Op};
 
 use super::cuts;
 use super::simpler::{BLOCK, FIRST_LETTER};
@@ -156,7 +156,7 @@ fn renamed(ops: &[Op], from: &Name, to: &Name) -> Vec<Op> {
     let mut candidate: Vec<Op> = Vec::with_capacity(ops.len());
     for op in ops {
         let mut op = op.clone();
-        for name in names_of(&mut op) {
+        for name in op.names_mut() {
             if name == from {
                 *name = to.clone();
             }
@@ -187,7 +187,7 @@ fn without_snapshots(ops: &[Op]) -> Vec<Vec<Op>> {
                 continue;
             }
             let mut op = op.clone();
-            for name in names_of(&mut op) {
+            for name in op.names_mut() {
                 if let Some(to) = original(name) {
                     *name = to;
                 }
@@ -197,55 +197,6 @@ fn without_snapshots(ops: &[Op]) -> Vec<Vec<Op>> {
         candidates.push(candidate);
     }
     candidates
-}
-
-/// Returns the names in an operation, to be changed.
-fn names_of(op: &mut Op) -> Vec<&mut Name> {
-    match op {
-        Op::File { name, .. }
-        | Op::Dir { name }
-        | Op::Fifo { name }
-        | Op::Subvol { name }
-        | Op::Unlink { name, .. }
-        | Op::Close { name }
-        | Op::Delete { name }
-        | Op::Write { name, .. }
-        | Op::DirectWrite { name, .. }
-        | Op::MappedWrite { name, .. }
-        | Op::Truncate { name, .. }
-        | Op::Fallocate { name, .. }
-        | Op::Punch { name, .. }
-        | Op::Zero { name, .. }
-        | Op::Flush { name }
-        | Op::Fiemap { name }
-        | Op::Fsync { name }
-        | Op::Chattr { name, .. }
-        | Op::Chmod { name, .. }
-        | Op::Chown { name, .. } => vec![name],
-        Op::Snapshot { source, target, .. }
-        | Op::Link { source, target }
-        | Op::Rename { source, target } => vec![source, target],
-        Op::Sync | Op::Remount { .. } | Op::Tick | Op::Tree => Vec::new(),
-        Op::Clone(call) => [&mut call.source, &mut call.target]
-            .into_iter()
-            .filter_map(name_of)
-            .collect(),
-        Op::Dedupe(call) => call
-            .targets
-            .iter_mut()
-            .map(|target| &mut target.fd)
-            .chain([&mut call.source])
-            .filter_map(name_of)
-            .collect(),
-        Op::Observe { names } => names.iter_mut().collect(),
-    }
-}
-
-fn name_of(fd: &mut Fd) -> Option<&mut Name> {
-    match &mut fd.target {
-        Target::Name(name) => Some(name),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
