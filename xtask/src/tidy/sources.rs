@@ -7,12 +7,6 @@ use super::{File, Finding, edges};
 const LINES_MAX: usize = 500;
 const COLUMNS_MAX: usize = 100;
 
-/// Files that may be longer, with the reason.
-const LONGER: &[(&str, &str)] = &[(
-    "crates/fs-state/src/extent.rs",
-    "what counts references and what is delayed of that is one bookkeeping",
-)];
-
 /// Files that may have unsafe code: those that are named for it.
 const UNSAFE: &[&str] = &[
     "crates/backend-kernel/src/ioctl.rs",
@@ -138,7 +132,7 @@ fn rust(findings: &mut Findings<'_>) {
         findings.add(1, "the first line is not `//! ` with what the file is");
     }
     let nr_lines = text.lines().count();
-    if LINES_MAX < nr_lines && LONGER.iter().all(|(longer, _)| longer != path) {
+    if LINES_MAX < nr_lines {
         findings.add(LINES_MAX, format!("{nr_lines} lines: has it one subject?"));
     }
     if NAMELESS
