@@ -312,3 +312,6 @@ fn divergence(step: u64, ops: Vec<Op>, bout: Bout) -> Divergence {
         differences,
     }
 }
+
+#[cfg(test)]
+mod tests;
