@@ -42,10 +42,11 @@ const TABLE: &[Row] = &[
             "uapi", "data", "ondisk", "fs-state", "rules", "scenario", "volume",
         ],
     ),
+    pure("random-trees", &["data", "fs-state", "rules", "model"]),
     Row {
         name: "dupes",
         on: &["uapi", "volume"],
-        tests_on: &["data", "fs-state", "model", "rules"],
+        tests_on: &["data", "fs-state", "model", "random-trees", "rules"],
         kind: Kind::Pure,
     },
     pure("reference", &["uapi", "data", "scenario"]),
@@ -68,7 +69,14 @@ const TABLE: &[Row] = &[
     outward(
         "hashfile",
         &["volume"],
-        &["data", "dupes", "fs-state", "model", "rules"],
+        &[
+            "data",
+            "dupes",
+            "fs-state",
+            "model",
+            "random-trees",
+            "rules",
+        ],
     ),
     outward(
         "cli",
@@ -87,7 +95,7 @@ const TABLE: &[Row] = &[
             "backend-kernel",
             "backend-uml",
         ],
-        &["fs-state"],
+        &["fs-state", "random-trees"],
     ),
     outward("xtask", &[], &[]),
 ];

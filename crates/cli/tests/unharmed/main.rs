@@ -15,9 +15,6 @@ mod elsewhere;
 mod extent_same;
 mod killed;
 mod kinds;
-#[path = "../../../dupes/tests/it/tree.rs"]
-#[expect(dead_code, reason = "nobody disturbs the runs on these trees")]
-mod model_tree;
 mod replay;
 mod running;
 mod tree;

@@ -2,7 +2,7 @@
 //! them, carries their operations out on files, and holds what a run does there against what it
 //! does in the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -16,11 +16,11 @@ use fs_state::BLOCK;
 use model::ModelVolume;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use random_trees::{FILES, FileName, FileOp, TreeOp, build, tree};
 use rustix::fs::{FallocateFlags, IFlags, copy_file_range, fallocate, ioctl_setflags};
 use volume::Volume;
 
 use crate::Test;
-use crate::model_tree::{FILES, TreeOp, block, build, tree};
 use crate::running::setting;
 
 pub(crate) const TESTS: &[Test] = &[(
@@ -150,92 +150,88 @@ fn contents_of_model(volume: &mut ModelVolume) -> BTreeMap<String, Digest> {
     found
 }
 
-/// Carries the operations out as `tree::build` does in the model.
+/// Carries the operations out as [`build`] does in the model.
 fn carry_out(top: &Path, ops: &[TreeOp]) {
     btrfs(&["subvolume", "create"], &[&top.join("sub")]);
     for name in FILES {
         let file = File::create_new(top.join(name)).expect("a new name");
-        if name == "nocow" {
+        if name.ends_with("nocow") {
             ioctl_setflags(&file, IFlags::NOCOW).expect("an empty file");
         }
     }
     let mut nr_snapshots = 0;
-    let mut is_immutable = [false; FILES.len()];
+    let mut immutable = BTreeSet::new();
     for op in ops {
-        carry_out_one(top, op, &mut nr_snapshots, &mut is_immutable);
+        match op {
+            TreeOp::File(op) => carry_out_one(top, op, &mut immutable),
+            TreeOp::Snapshot { is_readonly } => {
+                let name = format!("snapshot-{nr_snapshots}");
+                nr_snapshots += 1;
+                let words: &[&str] = match is_readonly {
+                    true => &["subvolume", "snapshot", "-r"],
+                    false => &["subvolume", "snapshot"],
+                };
+                btrfs(words, &[&top.join("sub"), &top.join(name)]);
+            }
+        }
     }
     ground::commit(File::open(top).expect("a folder")).expect("a commit");
 }
 
-fn carry_out_one(top: &Path, op: &TreeOp, nr_snapshots: &mut u32, is_immutable: &mut [bool]) {
-    let path = |file: usize| top.join(FILES[file]);
-    let writable = |file: usize| {
+fn carry_out_one(top: &Path, op: &FileOp, immutable: &mut BTreeSet<FileName>) {
+    let writable = |name: FileName| {
         let mut options = OpenOptions::new();
-        let opened = options.read(true).write(true).open(path(file));
-        (!is_immutable[file]).then(|| opened.expect("a file"))
+        let opened = options.read(true).write(true).open(top.join(name));
+        (!immutable.contains(name)).then(|| opened.expect("a file"))
     };
-    match op {
-        TreeOp::Write {
+    match *op {
+        FileOp::Write {
             file,
             at,
-            blocks,
+            ref blocks,
             tail,
         } => {
-            let Some(file) = writable(*file) else { return };
-            let mut content: Vec<u8> = blocks
-                .iter()
-                .flat_map(|&seed| block(seed).to_vec())
-                .collect();
-            if 0 < *tail {
-                content.truncate(content.len() - (BLOCK - tail) as usize);
+            if let Some(file) = writable(file) {
+                let content = FileOp::content(blocks, tail).to_vec();
+                file.write_all_at(&content, at * BLOCK).expect("a write");
             }
-            file.write_all_at(&content, at * BLOCK).expect("a write");
         }
-        TreeOp::Flush { file } => {
-            let file = File::open(path(*file)).expect("a file");
+        FileOp::Flush { file } => {
+            let file = File::open(top.join(file)).expect("a file");
             file.sync_all().expect("a sync");
         }
-        TreeOp::Truncate { file, size } => {
-            if let Some(file) = writable(*file) {
-                file.set_len(*size).expect("a truncate");
+        FileOp::Truncate { file, size } => {
+            if let Some(file) = writable(file) {
+                file.set_len(size).expect("a truncate");
             }
         }
-        TreeOp::Punch { file, at, nr } => {
-            if let Some(file) = writable(*file) {
+        FileOp::Punch { file, at, nr } => {
+            if let Some(file) = writable(file) {
                 let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
                 fallocate(file, flags, at * BLOCK, nr * BLOCK).expect("a hole");
             }
         }
-        TreeOp::Allocate { file, at, nr } => {
-            if let Some(file) = writable(*file) {
+        FileOp::Allocate { file, at, nr } => {
+            if let Some(file) = writable(file) {
                 let flags = FallocateFlags::empty();
                 fallocate(file, flags, at * BLOCK, nr * BLOCK).expect("room");
             }
         }
-        TreeOp::Clone {
+        FileOp::Clone {
             source,
             from,
             nr,
             target,
             to,
         } => {
-            let is_alike = (FILES[*source] == "nocow") == (FILES[*target] == "nocow");
-            if let (Some(one), Some(other)) = (writable(*source), writable(*target)) {
-                clone(&one, *from, *nr, &other, *to, is_alike, source == target);
+            let is_alike = source.ends_with("nocow") == target.ends_with("nocow");
+            if let (Some(one), Some(other)) = (writable(source), writable(target)) {
+                clone(&one, from, nr, &other, to, is_alike, source == target);
             }
         }
-        TreeOp::Snapshot { is_readonly } => {
-            let name = format!("snapshot-{nr_snapshots}");
-            *nr_snapshots += 1;
-            let words: &[&str] = match is_readonly {
-                true => &["subvolume", "snapshot", "-r"],
-                false => &["subvolume", "snapshot"],
-            };
-            btrfs(words, &[&top.join("sub"), &top.join(name)]);
-        }
-        TreeOp::Immutable { file } => {
-            set_immutable(&path(*file), true);
-            is_immutable[*file] = true;
+        FileOp::Immutable { file } => {
+            set_immutable(&top.join(file), true);
+            immutable.insert(file);
         }
     }
 }

@@ -6,10 +6,10 @@ use dupes::{Options, Rewrite, ScanMode};
 use fs_state::FileExtent;
 use model::ModelVolume;
 use proptest::prelude::*;
+use random_trees::{FileOp, TreeOp, build, tree};
 
 use crate::check::{contents, run};
 use crate::properties::config;
-use crate::tree::{TreeOp, build, tree};
 
 /// Returns how many file extents refer to each extent, by address.
 fn references(volume: &mut ModelVolume) -> BTreeMap<u64, usize> {
@@ -69,15 +69,16 @@ proptest! {
 #[test]
 fn what_is_there_too_often_is_stored_once_for_each_so_many_references() {
     // Each file 14 times the same block, in extents of one block.
-    let write = |file, at| TreeOp::Write {
+    let write = |file, at| FileOp::Write {
         file,
         at,
         blocks: vec![1],
         tail: 0,
     };
     let ops: Vec<TreeOp> = (0..14)
-        .flat_map(|at| [0, 1].map(|file| [write(file, at), TreeOp::Flush { file }]))
+        .flat_map(|at| ["a", "b"].map(|file| [write(file, at), FileOp::Flush { file }]))
         .flatten()
+        .map(TreeOp::File)
         .collect();
     for rewrite in [Rewrite::Never, Rewrite::Max] {
         for (nr_references_max, nr_stored) in [(28, 1), (14, 2), (10, 3), (4, 7), (1, 28)] {
@@ -95,20 +96,22 @@ fn what_is_there_too_often_is_stored_once_for_each_so_many_references() {
 #[test]
 fn a_preallocated_range_counts_as_a_reference() {
     // Two roots refer to the preallocated extent with a written and an unwritten item each.
-    let write = |file, blocks| TreeOp::Write {
-        file,
-        at: 0,
-        blocks,
-        tail: 0,
+    let write = |file, blocks| {
+        TreeOp::File(FileOp::Write {
+            file,
+            at: 0,
+            blocks,
+            tail: 0,
+        })
     };
     let ops = [
-        TreeOp::Allocate {
-            file: 4,
+        TreeOp::File(FileOp::Allocate {
+            file: "sub/d",
             at: 1,
             nr: 2,
-        },
-        write(4, vec![5, 6]),
-        write(3, vec![1, 2, 3, 4, 5, 6]),
+        }),
+        write("sub/d", vec![5, 6]),
+        write("sub/c", vec![1, 2, 3, 4, 5, 6]),
         TreeOp::Snapshot { is_readonly: false },
     ];
     let options = Options {

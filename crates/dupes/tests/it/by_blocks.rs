@@ -6,15 +6,14 @@ use dupes::{Options, Rewrite};
 use fs_state::BLOCK;
 use model::ModelVolume;
 use proptest::prelude::*;
+use random_trees::{build, tree};
 use volume::{
-    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
-    FileId, FileRange, Page, Place, Position, Reference, ReferenceKind, SpaceRule, Volume,
-    VolumeError,
+    ChecksumStrength, Extent, ExtentReferences, File, FileExtent, FileRange, Page, Place, Position,
+    Reference, ReferenceKind, SpaceRule, Volume, VolumeError,
 };
 
 use crate::check::{contents, run};
 use crate::properties::config;
-use crate::tree::{build, tree};
 
 /// The model as FIEMAP shows it, without checksums.
 struct ByBlocks(ModelVolume);
@@ -111,6 +110,10 @@ fn mapped(item: &FileExtent) -> FileExtent {
 }
 
 impl Volume for ByBlocks {
+    volume::forward! { to (self.0):
+        dedupe_len_max file read read_ahead dedupe create write flush remove sync path
+    }
+
     fn block_bytes(&self) -> u64 {
         BLOCK
     }
@@ -121,10 +124,6 @@ impl Volume for ByBlocks {
 
     fn checksum_strength(&self) -> Option<ChecksumStrength> {
         None
-    }
-
-    fn dedupe_len_max(&self) -> u64 {
-        self.0.dedupe_len_max()
     }
 
     fn next_page(
@@ -138,10 +137,6 @@ impl Volume for ByBlocks {
             .iter_mut()
             .for_each(|item| *item = mapped(item));
         Ok(next)
-    }
-
-    fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
-        self.0.file(file)
     }
 
     fn file_extents(
@@ -192,48 +187,8 @@ impl Volume for ByBlocks {
         Ok(())
     }
 
-    fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
-        self.0.read(file, offset, bytes)
-    }
-
-    fn read_ahead(&mut self, ranges: &[FileRange]) {
-        self.0.read_ahead(ranges);
-    }
-
-    fn dedupe(
-        &mut self,
-        source: FileRange,
-        targets: &[DedupeTarget],
-    ) -> Result<Vec<DedupeStatus>, VolumeError> {
-        self.0.dedupe(source, targets)
-    }
-
-    fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
-        self.0.create(like)
-    }
-
-    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
-        self.0.write(file, offset, bytes)
-    }
-
-    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
-        self.0.flush(file)
-    }
-
-    fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
-        self.0.remove(file)
-    }
-
-    fn sync(&mut self) -> Result<(), VolumeError> {
-        self.0.sync()
-    }
-
     fn used_bytes(&mut self) -> Result<u64, VolumeError> {
         Ok(self.blocks().len() as u64 * BLOCK)
-    }
-
-    fn path(&mut self, file: FileId) -> Option<String> {
-        self.0.path(file)
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use fs_state::BLOCK;
+use fs_state::{AttributeKind, BLOCK, FsState};
 use model::ModelVolume;
+use random_trees::{FileName, block};
 use uapi::Errno;
 use volume::{
-    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent,
-    FileId, FileRange, Page, Position, SpaceRule, Volume, VolumeError,
+    DedupeStatus, DedupeTarget, Extent, ExtentReferences, File, FileExtent, FileId, FileRange,
+    Page, Position, Volume, VolumeError,
 };
-
-use crate::tree;
 
 /// What goes wrong. A number says with which call of its kind, counted from 0.
 #[derive(Clone, Debug)]
@@ -31,10 +30,10 @@ pub(crate) enum Fault {
     Write(u32),
     /// There is no room when a temporary file is written back.
     Flush(u32),
-    /// Before a dedupe or a write, somebody does something to a file ([`tree::disturb`]).
+    /// Before a dedupe or a write, somebody does something to a file ([`disturb`]).
     Writer {
         before: u32,
-        file: usize,
+        file: FileName,
         at: u64,
         seed: u8,
     },
@@ -121,7 +120,7 @@ impl Faulty {
                 } if before == now => {
                     let old = self.addresses();
                     let fs = self.inner.machine_mut().fs_mut();
-                    tree::disturb(fs, file, at, seed);
+                    disturb(fs, file, at, seed);
                     let new = self.addresses();
                     self.of_writer.extend(new.difference(&old));
                 }
@@ -153,17 +152,32 @@ fn count(nr: &mut u32) -> u32 {
     *nr - 1
 }
 
+/// Does what somebody does beside us: overwrites a block of a file and has it written back, cuts
+/// the file there, unlinks it or makes it immutable.
+fn disturb(fs: &mut FsState, file: FileName, at: u64, seed: u8) {
+    let Ok(id) = fs.lookup(file) else {
+        return;
+    };
+    if fs.inode(id).is_immutable() {
+        return;
+    }
+    let _ = match seed % 8 {
+        0 => {
+            if let Ok(id) = fs.unlink(file) {
+                fs.put(id);
+            }
+            return;
+        }
+        1 | 2 => fs.truncate(id, at * BLOCK + 100),
+        3 => fs.set_attribute(id, AttributeKind::Immutable, true),
+        _ => fs.write(id, at * BLOCK, &block(seed)).map(drop),
+    };
+    fs.flush(id);
+}
+
 impl Volume for Faulty {
-    fn block_bytes(&self) -> u64 {
-        self.inner.block_bytes()
-    }
-
-    fn space_rule(&self) -> SpaceRule {
-        self.inner.space_rule()
-    }
-
-    fn checksum_strength(&self) -> Option<ChecksumStrength> {
-        self.inner.checksum_strength()
+    volume::forward! { to (self.inner):
+        block_bytes space_rule checksum_strength read_ahead path
     }
 
     /// Short, so that requests are many.
@@ -237,10 +251,6 @@ impl Volume for Faulty {
             });
         }
         self.inner.read(file, offset, bytes)
-    }
-
-    fn read_ahead(&mut self, ranges: &[FileRange]) {
-        self.inner.read_ahead(ranges);
     }
 
     fn dedupe(
@@ -331,9 +341,5 @@ impl Volume for Faulty {
     fn used_bytes(&mut self) -> Result<u64, VolumeError> {
         self.call()?;
         self.inner.used_bytes()
-    }
-
-    fn path(&mut self, file: FileId) -> Option<String> {
-        self.inner.path(file)
     }
 }

@@ -13,4 +13,3 @@ mod many;
 mod properties;
 mod runs;
 mod scale;
-mod tree;

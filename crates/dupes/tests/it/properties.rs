@@ -2,10 +2,10 @@
 
 use dupes::{Options, Rewrite, ScanMode};
 use proptest::prelude::*;
+use random_trees::{build, tree};
 
 use crate::brute_force;
 use crate::check::check;
-use crate::tree::{build, tree};
 
 /// Returns how many trees each property draws.
 pub(crate) fn nr_trees() -> u32 {

@@ -4,9 +4,8 @@ use data::Content;
 use dupes::{InMemory, Options, Rewrite, Summary, Unwatched};
 use fs_state::BLOCK;
 use model::{Machine, ModelVolume};
+use random_trees::block;
 use rules::Profile;
-
-use crate::tree::block;
 
 /// Returns the volume of files with these blocks, each file one extent.
 fn volume(files: &[&[u8]]) -> ModelVolume {
