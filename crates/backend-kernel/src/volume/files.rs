@@ -100,6 +100,19 @@ impl Descriptors {
     pub(super) fn temporary(&self, file: FileId) -> Option<Arc<OwnedFd>> {
         self.temporaries.get(&file).map(Arc::clone)
     }
+
+    /// Writes all of the bytes into a file of our own.
+    pub(super) fn write(&self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
+        let fd = self.temporary(file).ok_or(Errno::EBADF);
+        let written = fd.and_then(|fd| write(fd, offset, bytes));
+        written.map_err(|errno| write_error(file, "write a copy", errno))
+    }
+
+    /// Waits until what was written into a file of our own has its extents.
+    pub(super) fn flush(&self, file: FileId) -> Result<(), VolumeError> {
+        let flushed = self.temporary(file).ok_or(Errno::EBADF).and_then(flush);
+        flushed.map_err(|errno| write_error(file, "write back a copy", errno))
+    }
 }
 
 /// Returns the error of one file.
@@ -111,11 +124,21 @@ pub(super) fn of_file(file: FileId, action: &'static str, errno: Errno) -> Volum
     }
 }
 
-/// Reads until `bytes` are full or the file ends.
-pub(super) fn read(fd: impl AsFd, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+/// Reads from a file until `bytes` are full or it ends; returns how many bytes.
+pub(super) fn read(
+    fd: Result<Arc<OwnedFd>, Errno>,
+    file: FileId,
+    offset: u64,
+    bytes: &mut [u8],
+) -> Result<usize, VolumeError> {
+    let fd = fd.map_err(|errno| of_file(file, "open", errno))?;
+    read_full(&fd, offset, bytes).map_err(|errno| of_file(file, "read", errno))
+}
+
+fn read_full(fd: &OwnedFd, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
     let mut nr_read = 0;
     while nr_read < bytes.len() {
-        match rustix::io::pread(&fd, &mut bytes[nr_read..], offset + nr_read as u64) {
+        match rustix::io::pread(fd, &mut bytes[nr_read..], offset + nr_read as u64) {
             Ok(0) => break,
             Ok(more) => nr_read += more,
             Err(Io::INTR) => {}
@@ -125,49 +148,38 @@ pub(super) fn read(fd: impl AsFd, offset: u64, bytes: &mut [u8]) -> Result<usize
     Ok(nr_read)
 }
 
-/// Begins to bring a range into the page cache.
-pub(super) fn read_ahead(fd: impl AsFd, offset: u64, len: u64) {
-    let _ = fadvise(fd, offset, NonZeroU64::new(len), Advice::WillNeed);
+/// Begins to bring ranges of files that `open` opens into the page cache.
+pub(super) fn read_ahead(
+    ranges: &[FileRange],
+    mut open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
+) {
+    for range in ranges {
+        if let Ok(fd) = open(range.file) {
+            let len = NonZeroU64::new(range.len);
+            let _ = fadvise(fd, range.offset, len, Advice::WillNeed);
+        }
+    }
 }
 
-/// Hashes ranges block by block with some threads; appends one result for each.
+/// Hashes ranges of files that `open` opens block by block with some threads; appends one result
+/// for each.
 pub(super) fn hash_blocks(
     ranges: &[FileRange],
-    block_bytes: usize,
+    block_bytes: u64,
     nr_threads: usize,
-    mut open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, VolumeError>,
+    mut open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
     hash: fn(&[u8]) -> u64,
     found: &mut Vec<Result<Vec<u64>, VolumeError>>,
 ) {
     for ranges in ranges.chunks(NR_RANGES) {
-        let opened: Vec<_> = ranges.iter().map(|range| open(range.file)).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut buffer = vec![0; PIECE];
-            let mut hashed = Vec::new();
-            loop {
-                let range_idx = next.fetch_add(1, Ordering::Relaxed);
-                let (Some(range), Some(fd)) = (ranges.get(range_idx), opened.get(range_idx)) else {
-                    return hashed;
-                };
-                let result = match fd {
-                    Err(error) => Err(error.clone()),
-                    Ok(fd) => hash_range(fd, *range, block_bytes, hash, &mut buffer),
-                };
-                hashed.push((range_idx, result));
-            }
+        let open = |range: &FileRange| (open(range.file), *range);
+        let opened: Vec<_> = ranges.iter().map(open).collect();
+        let buffer = || vec![0; PIECE];
+        let hash = |buffer: &mut Vec<u8>, (fd, range): &(Result<Arc<OwnedFd>, Errno>, _)| match fd {
+            Ok(fd) => hash_range(fd, *range, block_bytes as usize, hash, buffer),
+            Err(errno) => Err(of_file(range.file, "open", *errno)),
         };
-        let mut hashed: Vec<(usize, Result<Vec<u64>, VolumeError>)> = Vec::new();
-        std::thread::scope(|scope| {
-            let nr_others = nr_threads.min(ranges.len()).saturating_sub(1);
-            let others: Vec<_> = (0..nr_others).map(|_| scope.spawn(work)).collect();
-            hashed.extend(work());
-            for other in others {
-                hashed.extend(other.join().unwrap_or_default());
-            }
-        });
-        hashed.sort_unstable_by_key(|(range_idx, _)| *range_idx);
-        found.extend(hashed.into_iter().map(|(_, result)| result));
+        found.extend(at_once(&opened, nr_threads, buffer, hash));
     }
 }
 
@@ -182,8 +194,8 @@ fn hash_range(
     let mut at = range.offset;
     while at < range.end() {
         let len = (range.end() - at).min(buffer.len() as u64) as usize;
-        let nr_read =
-            read(fd, at, &mut buffer[..len]).map_err(|errno| of_file(range.file, "read", errno))?;
+        let nr_read = read_full(fd, at, &mut buffer[..len])
+            .map_err(|errno| of_file(range.file, "read", errno))?;
         hashes.extend(buffer[..nr_read].chunks(block_bytes).map(hash));
         if nr_read < len {
             break;
@@ -193,99 +205,107 @@ fn hash_range(
     Ok(hashes)
 }
 
-/// Makes the call for a source and its targets, those that could be opened.
-pub(super) fn dedupe(
-    source: &OwnedFd,
-    range: FileRange,
-    targets: &[(Result<Arc<OwnedFd>, Errno>, u64)],
-) -> Result<Vec<DedupeStatus>, VolumeError> {
-    let mut call = RequestBuilder::new(range.offset, range.len);
-    for (fd, offset) in targets {
-        if let Ok(fd) = fd {
-            call = call.target(fd.as_raw_fd().into(), *offset);
-        }
-    }
-    let mut bytes = call.build();
-    if targets.iter().any(|(fd, _)| fd.is_ok()) {
-        ioctl::dedupe(source.as_raw_fd(), &mut bytes)
-            .map_err(|errno| of_file(range.file, "dedupe from", errno))?;
-    }
-    let mut element_idx = 0;
-    let mut statuses = Vec::with_capacity(targets.len());
-    for (fd, _) in targets {
-        if let Err(errno) = fd {
-            statuses.push(DedupeStatus::Refused(*errno));
-            continue;
-        }
-        let element = uapi::dedupe::element(&bytes, element_idx)
-            .map_err(|error| VolumeError::Fatal(error.to_string()))?;
-        element_idx += 1;
-        let status = element.status.get();
-        statuses.push(match status {
-            SAME => DedupeStatus::Same {
-                bytes: element.bytes_deduped.get(),
-            },
-            DIFFERS => DedupeStatus::Differs,
-            status => DedupeStatus::Refused(Errno::from_status(status).unwrap_or(Errno::EIO)),
-        });
-    }
-    Ok(statuses)
-}
-
 /// A call that can be made: the source with its descriptor, the targets with theirs.
-pub(super) struct Call {
-    pub(super) source: Result<Arc<OwnedFd>, VolumeError>,
-    pub(super) range: FileRange,
-    pub(super) targets: Vec<(Result<Arc<OwnedFd>, Errno>, u64)>,
+struct Call {
+    source: Result<Arc<OwnedFd>, Errno>,
+    range: FileRange,
+    targets: Vec<(Result<Arc<OwnedFd>, Errno>, u64)>,
 }
 
-/// Returns the calls of requests, with the descriptors that `fd` opens.
-pub(super) fn calls(
-    requests: &[DedupeRequest<'_>],
-    mut fd: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
-) -> Vec<Call> {
-    let call = |request: &DedupeRequest<'_>| {
-        let file = request.source.file;
-        let targets = request.targets.iter();
+impl Call {
+    /// Returns the call of a request on files that `open` opens.
+    fn new(
+        request: &DedupeRequest<'_>,
+        mut open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
+    ) -> Call {
         Call {
-            source: fd(file).map_err(|errno| of_file(file, "open", errno)),
+            source: open(request.source.file),
             range: request.source,
-            targets: targets
-                .map(|target| (fd(target.file), target.offset))
+            targets: request
+                .targets
+                .iter()
+                .map(|target| (open(target.file), target.offset))
                 .collect(),
         }
-    };
-    requests.iter().map(call).collect()
+    }
+
+    /// Makes the call with those targets that could be opened.
+    fn make(&self) -> Result<Vec<DedupeStatus>, VolumeError> {
+        let Call { range, targets, .. } = self;
+        let source = self.source.as_ref();
+        let source = source.map_err(|errno| of_file(range.file, "open", *errno))?;
+        let mut call = RequestBuilder::new(range.offset, range.len);
+        for (fd, offset) in targets {
+            if let Ok(fd) = fd {
+                call = call.target(fd.as_raw_fd().into(), *offset);
+            }
+        }
+        let mut bytes = call.build();
+        if targets.iter().any(|(fd, _)| fd.is_ok()) {
+            ioctl::dedupe(source.as_raw_fd(), &mut bytes)
+                .map_err(|errno| of_file(range.file, "dedupe from", errno))?;
+        }
+        let mut element_idx = 0;
+        let mut statuses = Vec::with_capacity(targets.len());
+        for (fd, _) in targets {
+            if let Err(errno) = fd {
+                statuses.push(DedupeStatus::Refused(*errno));
+                continue;
+            }
+            let element = uapi::dedupe::element(&bytes, element_idx)
+                .map_err(|error| VolumeError::Fatal(error.to_string()))?;
+            element_idx += 1;
+            let status = element.status.get();
+            statuses.push(match status {
+                SAME => DedupeStatus::Same {
+                    bytes: element.bytes_deduped.get(),
+                },
+                DIFFERS => DedupeStatus::Differs,
+                status => DedupeStatus::Refused(Errno::from_status(status).unwrap_or(Errno::EIO)),
+            });
+        }
+        Ok(statuses)
+    }
 }
 
-/// Makes calls with some threads; appends one result for each.
+/// Makes the call of a request on files that `open` opens.
+pub(super) fn dedupe(
+    request: &DedupeRequest<'_>,
+    open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
+) -> Result<Vec<DedupeStatus>, VolumeError> {
+    Call::new(request, open).make()
+}
+
+/// Makes the calls of requests on files that `open` opens, with some threads; appends one result
+/// for each.
 pub(super) fn dedupe_all(
-    calls: &[Call],
+    requests: &[DedupeRequest<'_>],
     nr_threads: usize,
+    mut open: impl FnMut(FileId) -> Result<Arc<OwnedFd>, Errno>,
     found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
 ) {
-    let call = |call: &Call| match &call.source {
-        Ok(source) => dedupe(source, call.range, &call.targets),
-        Err(error) => Err(error.clone()),
-    };
-    found.extend(at_once(calls, nr_threads, call));
+    let calls = requests.iter().map(|request| Call::new(request, &mut open));
+    let calls: Vec<Call> = calls.collect();
+    found.extend(at_once(&calls, nr_threads, || (), |(), call| call.make()));
 }
 
-/// Does something with each item, with some threads; returns the results in their order.
-fn at_once<T: Sync, R: Send>(
+/// Does something with each item, with some threads, each of which begins with `tools`; returns the
+/// results in their order.
+fn at_once<T: Sync, R: Send, Tools>(
     items: &[T],
     nr_threads: usize,
-    work: impl Fn(&T) -> R + Sync,
+    tools: impl Fn() -> Tools + Sync,
+    work: impl Fn(&mut Tools, &T) -> R + Sync,
 ) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let take = || {
-        let mut done = Vec::new();
+        let (mut tools, mut done) = (tools(), Vec::new());
         loop {
             let idx = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(idx) else {
                 return done;
             };
-            done.push((idx, work(item)));
+            done.push((idx, work(&mut tools, item)));
         }
     };
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
@@ -339,8 +359,7 @@ pub(super) fn inode_of(fd: impl AsFd) -> Result<u64, Errno> {
     fstat(fd).map(|stat| stat.st_ino).map_err(errno_of)
 }
 
-/// Writes all of the bytes.
-pub(super) fn write(fd: impl AsFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+fn write(fd: impl AsFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
     let mut nr_written = 0;
     while nr_written < bytes.len() {
         match rustix::io::pwrite(&fd, &bytes[nr_written..], offset + nr_written as u64) {
@@ -354,7 +373,7 @@ pub(super) fn write(fd: impl AsFd, offset: u64, bytes: &[u8]) -> Result<(), Errn
 }
 
 /// Waits until what was written has its extents: a map of the file with that flag has to.
-pub(super) fn flush(fd: impl AsFd) -> Result<(), Errno> {
+fn flush(fd: impl AsFd) -> Result<(), Errno> {
     let mut header = FiemapHeader::default();
     ioctl::write_fiemap_header(header.as_mut_bytes(), 0, FIEMAP_FLAG_SYNC, 0);
     ioctl::fiemap(fd, header.as_mut_bytes())

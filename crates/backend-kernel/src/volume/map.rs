@@ -259,6 +259,8 @@ impl MapVolume {
 }
 
 impl Volume for MapVolume {
+    volume::forward! { to (self.descriptors): write flush }
+
     fn block_bytes(&self) -> u64 {
         self.block_bytes
     }
@@ -354,10 +356,7 @@ impl Volume for MapVolume {
     }
 
     fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
-        let fd = self
-            .fd(file)
-            .map_err(|errno| of_file(file, "open", errno))?;
-        files::read(fd, offset, bytes).map_err(|errno| of_file(file, "read", errno))
+        files::read(self.fd(file), file, offset, bytes)
     }
 
     fn hash_blocks(
@@ -366,8 +365,8 @@ impl Volume for MapVolume {
         hash: fn(&[u8]) -> u64,
         found: &mut Vec<Result<Vec<u64>, VolumeError>>,
     ) -> Result<(), VolumeError> {
-        let (block, nr_threads) = (self.block_bytes as usize, self.nr_io_threads);
-        let open = |file| self.fd(file).map_err(|errno| of_file(file, "open", errno));
+        let (block, nr_threads) = (self.block_bytes, self.nr_io_threads);
+        let open = |file| self.fd(file);
         files::hash_blocks(ranges, block, nr_threads, open, hash, found);
         Ok(())
     }
@@ -380,11 +379,7 @@ impl Volume for MapVolume {
     }
 
     fn read_ahead(&mut self, ranges: &[FileRange]) {
-        for range in ranges {
-            if let Ok(fd) = self.fd(range.file) {
-                files::read_ahead(fd, range.offset, range.len);
-            }
-        }
+        files::read_ahead(ranges, |file| self.fd(file));
     }
 
     fn dedupe(
@@ -392,15 +387,8 @@ impl Volume for MapVolume {
         source: FileRange,
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
-        let fd = self.fd(source.file);
-        let fd = fd.map_err(|errno| of_file(source.file, "open", errno))?;
-        let moved = targets.iter().map(|target| target.file);
-        let targets: Vec<_> = targets
-            .iter()
-            .map(|target| (self.fd(target.file), target.offset))
-            .collect();
-        self.moved.extend(moved);
-        files::dedupe(&fd, source, &targets)
+        self.moved.extend(targets.iter().map(|target| target.file));
+        files::dedupe(&DedupeRequest { source, targets }, |file| self.fd(file))
     }
 
     fn nr_at_once(&self) -> usize {
@@ -412,10 +400,10 @@ impl Volume for MapVolume {
         requests: &[DedupeRequest<'_>],
         found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
     ) -> Result<(), VolumeError> {
-        let calls = files::calls(requests, |file| self.fd(file));
         let targets = requests.iter().flat_map(|request| request.targets);
         self.moved.extend(targets.map(|target| target.file));
-        files::dedupe_all(&calls, self.nr_io_threads, found);
+        let nr_threads = self.nr_io_threads;
+        files::dedupe_all(requests, nr_threads, |file| self.fd(file), found);
         Ok(())
     }
 
@@ -437,20 +425,6 @@ impl Volume for MapVolume {
         };
         self.descriptors.keep_temporary(file, fd);
         Ok(file)
-    }
-
-    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
-        let wrong = |errno| write_error(file, "write a copy", errno);
-        let fd = self.descriptors.temporary(file);
-        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
-        files::write(fd, offset, bytes).map_err(wrong)
-    }
-
-    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
-        let wrong = |errno| write_error(file, "write back a copy", errno);
-        let fd = self.descriptors.temporary(file);
-        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
-        files::flush(fd).map_err(wrong)
     }
 
     fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {

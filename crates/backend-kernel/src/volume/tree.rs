@@ -187,6 +187,8 @@ impl TreeVolume {
 }
 
 impl Volume for TreeVolume {
+    volume::forward! { to (self.descriptors): write flush }
+
     fn block_bytes(&self) -> u64 {
         self.block_bytes
     }
@@ -278,10 +280,7 @@ impl Volume for TreeVolume {
     }
 
     fn read(&mut self, file: FileId, offset: u64, bytes: &mut [u8]) -> Result<usize, VolumeError> {
-        let fd = self
-            .fd(file)
-            .map_err(|errno| of_file(file, "open", errno))?;
-        files::read(fd, offset, bytes).map_err(|errno| of_file(file, "read", errno))
+        files::read(self.fd(file), file, offset, bytes)
     }
 
     fn hash_blocks(
@@ -290,8 +289,8 @@ impl Volume for TreeVolume {
         hash: fn(&[u8]) -> u64,
         found: &mut Vec<Result<Vec<u64>, VolumeError>>,
     ) -> Result<(), VolumeError> {
-        let (block, nr_threads) = (self.block_bytes as usize, self.nr_io_threads);
-        let open = |file| self.fd(file).map_err(|errno| of_file(file, "open", errno));
+        let (block, nr_threads) = (self.block_bytes, self.nr_io_threads);
+        let open = |file| self.fd(file);
         files::hash_blocks(ranges, block, nr_threads, open, hash, found);
         Ok(())
     }
@@ -304,11 +303,7 @@ impl Volume for TreeVolume {
     }
 
     fn read_ahead(&mut self, ranges: &[FileRange]) {
-        for range in ranges {
-            if let Ok(fd) = self.fd(range.file) {
-                files::read_ahead(fd, range.offset, range.len);
-            }
-        }
+        files::read_ahead(ranges, |file| self.fd(file));
     }
 
     fn dedupe(
@@ -317,13 +312,7 @@ impl Volume for TreeVolume {
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
         self.pages.memo.forget();
-        let fd = self.fd(source.file);
-        let fd = fd.map_err(|errno| of_file(source.file, "open", errno))?;
-        let targets: Vec<_> = targets
-            .iter()
-            .map(|target| (self.fd(target.file), target.offset))
-            .collect();
-        files::dedupe(&fd, source, &targets)
+        files::dedupe(&DedupeRequest { source, targets }, |file| self.fd(file))
     }
 
     fn nr_at_once(&self) -> usize {
@@ -336,8 +325,8 @@ impl Volume for TreeVolume {
         found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
     ) -> Result<(), VolumeError> {
         self.pages.memo.forget();
-        let calls = files::calls(requests, |file| self.fd(file));
-        files::dedupe_all(&calls, self.nr_io_threads, found);
+        let nr_threads = self.nr_io_threads;
+        files::dedupe_all(requests, nr_threads, |file| self.fd(file), found);
         Ok(())
     }
 
@@ -361,20 +350,6 @@ impl Volume for TreeVolume {
             }
         }
         Err(wrong(last))
-    }
-
-    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError> {
-        let wrong = |errno| write_error(file, "write a copy", errno);
-        let fd = self.descriptors.temporary(file);
-        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
-        files::write(fd, offset, bytes).map_err(wrong)
-    }
-
-    fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
-        let wrong = |errno| write_error(file, "write back a copy", errno);
-        let fd = self.descriptors.temporary(file);
-        let fd = fd.ok_or_else(|| wrong(Errno::EBADF))?;
-        files::flush(fd).map_err(wrong)
     }
 
     fn remove(&mut self, file: FileId) -> Result<(), VolumeError> {
