@@ -5,7 +5,7 @@ use std::time::Duration;
 use data::{Content, Digest};
 use scenario::{
     Answer, Backend, BackendError, Capabilities, FileKind, Geometry, Observation, Op, Outcome,
-    Probe, Stat, Trees,
+    Probe, Stat,
 };
 
 use super::{OpSource, Options, RunReport, Witnesses, run};
@@ -80,7 +80,7 @@ impl Backend for Paged {
             }
             Op::Tree => {
                 self.cached = None;
-                Outcome::Trees(Box::new(Trees::default()))
+                Outcome::Trees(Box::default())
             }
             Op::Tick if self.loss == Loss::Cached => {
                 self.cached = Some(Content::zeros(LEN));
