@@ -68,6 +68,9 @@ struct FsInfoArgs {
 /// `BTRFS_FS_INFO_FLAG_CSUM_INFO`: asks for the kind of checksum, and tells that it was told.
 const CSUM_INFO: u64 = 1 << 0;
 
+/// What a search fills at most, bytes.
+const SEARCH_LEN_MAX: u64 = 16 << 20;
+
 /// What a filesystem is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FsInfo {
@@ -155,16 +158,46 @@ impl SearchBuffer {
         let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), len_bytes) };
         &bytes[size_of::<SearchArgs>()..]
     }
+
+    /// Makes room for an item that did not fit, as much as the kernel told in `buf_size` that it
+    /// needs; returns whether that is more than there was.
+    fn grow(&mut self) -> bool {
+        // SAFETY: the buffer is aligned for `u64` and longer than the arguments.
+        let needed = unsafe { self.0.as_ptr().cast::<SearchArgs>().read() }.buf_size;
+        let is_more = needed <= SEARCH_LEN_MAX && self.items().len() < needed as usize;
+        if is_more {
+            *self = SearchBuffer::new(needed as usize);
+        }
+        is_more
+    }
 }
 
 /// Copies the first items of `range` that fit into the buffer, at most `nr_items_max`; returns how
-/// many they are. Leaves that were changed last before the transaction `min_transid` are passed
-/// over.
+/// many they are. The buffer grows if the first one does not fit. Leaves that were changed last
+/// before the transaction `min_transid` are passed over.
 ///
 /// # Errors
 ///
-/// The errno of the call: `EOVERFLOW` if the first item does not fit.
+/// The errno of the call.
 pub(crate) fn tree_search(
+    fd: impl AsFd,
+    tree: TreeId,
+    range: KeyRange,
+    nr_items_max: u32,
+    min_transid: u64,
+    buffer: &mut SearchBuffer,
+) -> Result<u32, Errno> {
+    let fd = fd.as_fd();
+    loop {
+        match search_once(fd, tree, range, nr_items_max, min_transid, buffer) {
+            Err(Errno::EOVERFLOW) if buffer.grow() => {}
+            result => return result,
+        }
+    }
+}
+
+/// Searches with the buffer as it is: `EOVERFLOW` if the first item does not fit.
+fn search_once(
     fd: impl AsFd,
     tree: TreeId,
     range: KeyRange,

@@ -1,7 +1,7 @@
 //! Searches of a tree from its first item to its last: [`TreeSearch`].
 //!
-//! A buffer takes some items at a time, and a larger one is got for an item that does not fit. It
-//! does not know what is looked for.
+//! A buffer takes some items at a time, and grows for one that does not fit. It does not know what
+//! is looked for.
 
 use std::os::fd::BorrowedFd;
 
@@ -12,10 +12,8 @@ use uapi::Errno;
 use crate::ioctl_trees::{self, SearchBuffer};
 use crate::system_errno;
 
-/// Bytes of items asked for at once.
-const BUFFER_LEN: usize = 64 << 10;
-/// More than the largest item of any tree block has, in bytes.
-const BUFFER_LEN_MAX: usize = 128 << 10;
+/// Bytes of items asked for at once: those of two leaves of the usual size.
+const BUFFER_LEN: usize = 32 << 10;
 
 /// A way into the trees of the filesystem that a descriptor is on.
 #[derive(Debug)]
@@ -47,10 +45,6 @@ impl<'fd> TreeSearch<'fd> {
         while let Some(range) = left {
             let nr_items = match self.some(tree, range, u32::MAX) {
                 Ok(nr_items) => nr_items,
-                Err(Errno::EOVERFLOW) if self.buffer.items().len() < BUFFER_LEN_MAX => {
-                    self.buffer = SearchBuffer::new(BUFFER_LEN_MAX);
-                    continue;
-                }
                 Err(errno) => {
                     let from = self.last_readable(tree, range).unwrap_or(range.first);
                     let action = format!("search the {tree} from {from} on");

@@ -23,7 +23,12 @@ const LINES_MAX: usize = 20;
 ///
 /// [`BackendError::System`] if `btrfs` cannot be run.
 pub fn check_device(device: &Path) -> Result<Verified, BackendError> {
-    for program in BTRFS_PATHS {
+    check_by(&BTRFS_PATHS.map(Path::new), device)
+}
+
+/// Checks with the first of these programs that is there.
+fn check_by(programs: &[&Path], device: &Path) -> Result<Verified, BackendError> {
+    for program in programs {
         let arguments = ["check", "--readonly"];
         match Command::new(program).args(arguments).arg(device).output() {
             Ok(output) if output.status.success() => return Ok(Verified::default()),
@@ -43,7 +48,7 @@ pub fn check_device(device: &Path) -> Result<Verified, BackendError> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => {
                 return Err(BackendError::System {
-                    action: format!("run {program} check"),
+                    action: format!("run {} check", program.display()),
                     source,
                 });
             }
@@ -82,6 +87,10 @@ pub(crate) fn scrub(top: impl AsFd) -> Result<Verified, BackendError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
+    use tempfile::TempDir;
+
     use super::*;
 
     #[test]
@@ -92,5 +101,34 @@ mod tests {
         assert!(
             verified.complaints.iter().any(is_told) || verified.left_out.iter().any(is_missing)
         );
+    }
+
+    #[test]
+    fn a_check_whose_program_is_nowhere_is_left_out_by_name() {
+        let nowhere = Path::new("/nowhere/btrfs");
+        let verified = check_by(&[nowhere], Path::new("/dev/null")).expect("a verdict");
+        assert_eq!(verified.complaints, [""; 0]);
+        let [line] = verified.left_out.as_slice() else {
+            panic!("one line: {verified:?}");
+        };
+        assert!(line.starts_with("btrfs check: "), "{line}");
+    }
+
+    #[test]
+    fn a_check_that_cannot_start_is_an_error_that_names_it() {
+        let folder = TempDir::new().expect("a folder");
+        let program = folder.path().join("btrfs");
+        fs::write(&program, "this may not be executed").expect("a file");
+        let error = check_by(&[&program], Path::new("/dev/null")).expect_err("no program");
+        let text = error.to_string();
+        assert!(text.contains("btrfs check"), "{text}");
+    }
+
+    #[test]
+    fn a_scrub_that_cannot_start_is_an_error_that_names_it() {
+        let no_btrfs = File::open("/dev/null").expect("a file");
+        let error = scrub(no_btrfs).expect_err("nothing to scrub");
+        let text = error.to_string();
+        assert!(text.contains("scrub"), "{text}");
     }
 }

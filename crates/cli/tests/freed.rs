@@ -21,6 +21,10 @@ const TESTS: &[Test] = &[
         "what_is_predicted_is_freed_and_every_file_stays_as_it_is",
         freed_as_predicted,
     ),
+    (
+        "of_compressed_files_the_bytes_on_disk_are_predicted_and_freed",
+        freed_where_compressed,
+    ),
     ("a_second_run_finds_nothing", nothing_twice),
     (
         "without_dedupe_a_plan_is_told_and_nothing_changes",
@@ -219,6 +223,42 @@ fn freed_as_predicted() {
                 assert!(contents(folder) == before, "a file has changed");
             });
         }
+    }
+}
+
+fn freed_where_compressed() {
+    const LEN: usize = 512 * KIB;
+    // Half of each byte says something.
+    let bytes = |seed: usize| -> Vec<u8> {
+        let word = |at: usize| (at.wrapping_mul(0x9E37_79B9) ^ seed.wrapping_mul(0x85EB_CA6B)) >> 9;
+        (0..LEN).map(|at| b'a' + word(at) as u8 % 16).collect()
+    };
+    for (rewrite, scan) in [("never", "csum"), ("max", "read")] {
+        let result = ground::on_loopback(|top| {
+            let used_by_none = used_bytes(top);
+            let folder = top.join("folder");
+            fs::create_dir(&folder).expect("a folder");
+            run(Command::new("btrfs")
+                .args(["property", "set"])
+                .arg(&folder)
+                .args(["compression", "zstd"]));
+            for (name, seed) in [("one", 1), ("two", 1), ("three", 1), ("other", 2)] {
+                fs::write(folder.join(name), bytes(seed)).expect("a file");
+            }
+            run(Command::new("btrfs").args(["filesystem", "sync"]).arg(top));
+            let (before, used_before) = (contents(&folder), used_bytes(top) - used_by_none);
+            assert!(used_before < 3 * LEN as u64, "nothing is compressed");
+            let arguments = format!("-rD --json --rewrite={rewrite} --scan={scan}");
+            let output = dupes(&arguments, &folder);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            let said = json_of(&output);
+            let predicted = said["predicted"]["freed_bytes"].as_u64();
+            let used_after = used_bytes(top) - used_by_none;
+            assert!(used_after < used_before, "{scan}: {said}");
+            assert_eq!(predicted, Some(used_before - used_after), "{scan}: {said}");
+            assert!(contents(&folder) == before, "a file has changed");
+        });
+        result.expect("a loopback btrfs");
     }
 }
 

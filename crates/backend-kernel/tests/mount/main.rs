@@ -8,6 +8,7 @@ mod cleanup;
 mod damage;
 mod directory;
 mod files;
+mod looks;
 mod subject;
 mod volume_of_trees;
 
@@ -34,6 +35,7 @@ fn main() {
         directory::TESTS,
         cleanup::TESTS,
         damage::TESTS,
+        looks::TESTS,
         volume_of_trees::TESTS,
     ]
     .concat();

@@ -1,0 +1,84 @@
+//! Looks at trees that one search after the other does not bring: an item is larger than the
+//! buffer, or somebody is at work meanwhile.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use backend_kernel::{ground, image, trees_at};
+use data::Content;
+
+use crate::Test;
+use crate::cleanup::ImageFolder;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "an_item_larger_than_the_buffer_is_searched_for_again_with_room_for_it",
+        larger_than_the_buffer,
+    ),
+    (
+        "trees_that_change_between_two_searches_are_read_anew",
+        changed_meanwhile,
+    ),
+];
+
+/// Bytes of a file whose checksums, 32 bytes for each block, fill an item of 64 KiB.
+const FILE_LEN: u64 = 8 << 20;
+/// How often trees are looked at that change.
+const NR_LOOKS: usize = 200;
+
+fn larger_than_the_buffer() {
+    let folder = ImageFolder::new("large-item");
+    let root = folder.0.join("root");
+    std::fs::create_dir(&root).expect("a folder");
+    let bytes = Content::pattern(3, 0, FILE_LEN).to_vec();
+    std::fs::write(root.join("A"), bytes).expect("a file");
+    let path = folder.0.join("image");
+    let image = File::create(&path).expect("an image");
+    image.set_len(256 << 20).expect("an image");
+    let made = Command::new("mkfs.btrfs")
+        .args(["-q", "--nodesize", "64k", "--csum", "blake2", "--rootdir"])
+        .args([&root, &path])
+        .output()
+        .expect("mkfs.btrfs starts");
+    assert!(made.status.success(), "{made:?}");
+    let trees = image::on_image(&path, trees_at).flatten();
+    let extents = trees.expect("the trees").extents;
+    let csums = extents.iter().flat_map(|extent| &extent.csums);
+    assert_eq!(csums.map(|csums| csums.len).sum::<u64>(), FILE_LEN);
+}
+
+fn changed_meanwhile() {
+    let looks = ground::on_loopback(|top| {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| change_until(top, &is_over));
+            let looks: Vec<_> = (0..NR_LOOKS).map(|_| trees_at(top)).collect();
+            is_over.store(true, Ordering::Relaxed);
+            looks
+        })
+    });
+    for trees in looks.expect("a loopback btrfs") {
+        trees.expect("nothing is damaged");
+    }
+}
+
+/// Writes files anew, in extents that take the place of the old ones, and commits.
+fn change_until(top: &Path, is_over: &AtomicBool) {
+    let create = |name: &str| File::create(top.join(name)).expect("a file");
+    let files = ["A", "B", "C", "D"].map(create);
+    for seed in 0.. {
+        for file in &files {
+            let bytes = Content::pattern(seed, 0, 64 << 10).to_vec();
+            file.write_all_at(&bytes, 0).expect("a write");
+            file.sync_data().expect("a sync");
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        ground::commit(&files[0]).expect("a commit");
+    }
+}
