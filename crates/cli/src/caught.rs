@@ -110,6 +110,11 @@ impl Backend for Caught {
         Ok(answer.unwrap_or_else(|| self.panicked()))
     }
 
+    fn settled(&mut self, op: Op) -> Result<Op, BackendError> {
+        let settled = self.ask(|backend| backend.settled(op.clone()))?;
+        Ok(settled.unwrap_or(op))
+    }
+
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError> {
         let seen = self.ask(|backend| backend.observe(probe))?;
         seen.ok_or_else(|| {

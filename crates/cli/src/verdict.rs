@@ -92,7 +92,8 @@ impl Gaps {
 /// How many differences are told before shrinking.
 const NR_FOUND_MAX: usize = 8;
 
-/// Shrinks a divergence and writes the files that show it.
+/// Shrinks a divergence and writes the files that show it: a scenario, a script, and all operations
+/// that led to it as they were.
 pub(crate) fn divergence(
     pair: &mut Pair,
     divergence: &Divergence,
@@ -144,7 +145,8 @@ pub(crate) fn divergence(
     let script = script::render(&scenario, account);
     let scenario = scenario.to_string();
     let stem = format!("xsame-{}-{}", heading.seed, divergence.step);
-    let written = [("scn", &scenario), ("sh", &script)]
+    let whole = Scenario::of_ops(geometry.clone(), divergence.ops.iter().cloned()).to_string();
+    let written = [("scn", &scenario), ("sh", &script), ("whole.scn", &whole)]
         .map(|(suffix, text)| write(out, &format!("{stem}.{suffix}"), text));
     Shown {
         step: divergence.step,

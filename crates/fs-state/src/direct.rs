@@ -35,6 +35,36 @@ impl FsState {
         written
     }
 
+    /// Returns how many of `len` bytes from `pos` on a direct write brings to disk in a way that
+    /// can be known without knowing where extents lie: all of them, or those before the first
+    /// place where one file extent ends and another begins. The extent maps of two that touch on
+    /// disk can be one (`try_merge_map`), and then one extent overwrites both.
+    #[must_use]
+    pub fn direct_len_known(&self, id: InodeId, pos: u64, len: u64) -> u64 {
+        let mut fs = self.clone();
+        fs.flush(id);
+        if !fs.may_write_directly(id, pos, len) {
+            return len;
+        }
+        let end = pos + len;
+        let (mut at, mut kind_before) = (pos, None);
+        while at < end {
+            let kind = match fs.hole_end(id, at, end - at) {
+                Some(_) => None,
+                None => fs
+                    .item_at_or_behind(id, at)
+                    .and_then(|(_, item)| item.slice())
+                    .map(|slice| slice.kind),
+            };
+            if kind.is_some() && kind == kind_before {
+                return at - pos;
+            }
+            (at, _) = fs.next_direct_piece(id, at, end);
+            kind_before = kind;
+        }
+        len
+    }
+
     /// Returns whether nothing forces a write into the page cache (`check_direct_IO`,
     /// `btrfs_dio_iomap_begin`).
     fn may_write_directly(&self, id: InodeId, pos: u64, len: u64) -> bool {
@@ -128,5 +158,33 @@ impl FsState {
         let in_place = (may_stay && self.can_nocow(id, key, &slice, at, piece_end))
             .then(|| (slice.extent, slice.offset + (at - key)));
         (piece_end, in_place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Behaviour;
+
+    const K: u64 = 1024;
+
+    #[test]
+    fn a_direct_write_is_known_up_to_where_an_extent_follows_an_extent() {
+        let mut fs = FsState::new(Behaviour {
+            writes_checked_directly: true,
+            ..Behaviour::LATEST
+        });
+        let id = fs.create_file("A", false).expect("a fresh name");
+        for (at, len) in [(0, 16 * K), (16 * K, 8 * K), (32 * K, 8 * K)] {
+            let written = fs.write(id, at, &Content::byte(1, len));
+            assert_eq!(written, Ok(len));
+            fs.flush(id);
+        }
+        assert_eq!(fs.direct_len_known(id, 4 * K, 12 * K), 12 * K);
+        assert_eq!(fs.direct_len_known(id, 4 * K, 20 * K), 12 * K);
+        // A hole never makes one map with an extent.
+        assert_eq!(fs.direct_len_known(id, 16 * K, 32 * K), 32 * K);
+        // What goes through the page cache is written back as one.
+        assert_eq!(fs.direct_len_known(id, 100, 20 * K), 20 * K);
     }
 }

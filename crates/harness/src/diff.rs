@@ -246,6 +246,7 @@ impl Run<'_> {
                     break;
                 }
             }
+            let op = witnesses.expected.settled(op)?;
             ops.push(op.clone());
             let exchange = duel.exchange(op);
             let bout = duel.play(witnesses, exchange)?;

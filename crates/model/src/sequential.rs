@@ -145,6 +145,10 @@ impl Backend for Sequential {
         Ok(answer)
     }
 
+    fn settled(&mut self, op: Op) -> Result<Op, BackendError> {
+        Ok(self.with_known_cuts(op))
+    }
+
     fn verify(&mut self) -> Result<Verified, BackendError> {
         let violations = self.machine.fs().fsck();
         Ok(Verified {

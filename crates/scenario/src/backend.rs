@@ -24,6 +24,12 @@ pub trait Backend {
     /// Carries out one operation. [`Op::Observe`] is answered with [`crate::Outcome::Done`].
     fn apply(&mut self, op: &Op) -> Result<Answer, BackendError>;
 
+    /// Returns what is to be carried out in place of `op`: the same, but for the part of it whose
+    /// result hangs on what this backend cannot know, as where an allocator puts extents.
+    fn settled(&mut self, op: Op) -> Result<Op, BackendError> {
+        Ok(op)
+    }
+
     /// Looks at one file without changing it.
     fn observe(&mut self, probe: &Probe) -> Result<Observation, BackendError>;
 

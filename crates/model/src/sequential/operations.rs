@@ -16,6 +16,27 @@ const POSITION_MAX: u64 = i64::MAX as u64;
 type Called = Result<(), Errno>;
 
 impl Sequential {
+    /// Shortens a direct write to what is cut as the model says wherever extents lie on disk.
+    pub(super) fn with_known_cuts(&mut self, op: Op) -> Op {
+        let Op::DirectWrite {
+            name,
+            offset,
+            content,
+        } = op
+        else {
+            return op;
+        };
+        let known_len = self.id_of(&name).map_or(content.len(), |id| {
+            let fs = self.machine.fs();
+            fs.direct_len_known(id, offset, content.len())
+        });
+        Op::DirectWrite {
+            name,
+            offset,
+            content: content.slice(0..known_len),
+        }
+    }
+
     /// Carries out one operation.
     pub(super) fn carry_out(&mut self, op: &Op) -> Answer {
         if let Some(name) = op.made_name() {
