@@ -4,6 +4,7 @@
 
 mod directories;
 mod html;
+mod memory;
 mod paths;
 mod progress;
 mod report;
@@ -61,6 +62,7 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         },
         run_bytes_min: arguments.block_size,
         is_within_files: is_within_files(&arguments.dedupe_options),
+        plan_bytes_max: arguments.plan_memory.unwrap_or_else(memory::for_plan),
         ..Options::default()
     };
     let mut watch = Progress::new(arguments);
@@ -78,6 +80,11 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         Err(Stopped::ByWatch) => {
             eprintln!("xsame: {}, before anything was changed", Stopped::ByWatch);
             return Ok(signals::asked().map_or(Exit::Found, Exit::Asked));
+        }
+        Err(stopped @ Stopped::TooLarge(_)) => {
+            let help = "name fewer folders at a time, leave short runs alone (-b), or allow more \
+                        (--plan-memory)";
+            return Err(miette!(help = help, "{stopped}"));
         }
         Err(stopped) => return Err(miette!("{stopped}")),
     };

@@ -4,180 +4,252 @@
 //! blocks are one class of a million. Runs of equal blocks are not looked for here; they come by
 //! themselves where references are moved, block by block, to where their equals lie.
 
+mod chunks;
+
 use rustc_hash::FxHashSet;
 use volume::{ChecksumStrength, Volume};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::catalog::{BlockId, Catalog, ExtentIdx, Known};
-use crate::radix;
+use crate::bits::{Bits, Ranked};
+use crate::catalog::{BlockId, Catalog, Known};
+use crate::hash::Keyed;
 use crate::report::{Report, Stopped};
-use crate::sort::Sorted;
+use crate::sort::{Record, Room, Sorted, Sorter};
 use crate::watch::{Phase, Watch};
 use crate::weak;
+use chunks::Chunks;
 
 /// The number of a class of equal blocks.
 pub(crate) type ClassId = u32;
 
-/// A block that has the number of a class: no class.
-const UNIQUE: ClassId = ClassId::MAX;
-/// After how many classes the watch is told.
-const WATCHED_EVERY: usize = 1 << 16;
-/// An extent none of whose blocks has a class.
-const NO_CLASSES: u64 = u64::MAX;
+/// After how many blocks the watch is told.
+const WATCHED_EVERY: u64 = 1 << 20;
 
-/// Which blocks are equal.
+/// Which blocks are equal. Classes have numbers by first appearance, so that those of copies
+/// follow each other as their blocks do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
-    /// By extent, where its blocks begin in `of_block`.
-    starts: Vec<u64>,
-    /// By block of the extents that have a duplicate, its class.
-    of_block: Vec<ClassId>,
-    /// By class, the key of its blocks.
-    keys: Vec<u64>,
+    nr_classes: usize,
+    of_block: Chunks,
 }
 
-/// A block that has an equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Member {
-    pub(crate) block: BlockId,
-    pub(crate) class: ClassId,
+/// A block with the one that stands for its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Equal {
+    block: u64,
+    leader: u64,
 }
 
-/// Groups blocks with equal keys. Keys that are weak, and those in `distrusted`, are held against
-/// their neighbours or what is read ([`weak`]).
+impl Record for Equal {
+    fn number(&self) -> u64 {
+        self.block
+    }
+}
+
+/// Classes on their way: what is equal comes in any order.
+pub(crate) struct Equals<'r, 's> {
+    sorter: Sorter<'r, 's, Equal>,
+    is_leader: Bits,
+}
+
+/// Groups blocks with equal keys. Keys that are weak, and those of blocks in `distrusted`, are
+/// held against their neighbours or what is read ([`weak`]).
 ///
 /// # Errors
-/// If records cannot be read, the volume fails as a whole, or the watch says stop.
+/// If records cannot be sorted, the volume fails as a whole, or the watch says stop.
 pub(crate) fn group(
     catalog: &Catalog,
-    mut sorted: Sorted,
-    distrusted: &FxHashSet<u64>,
+    mut sorted: Sorted<Keyed>,
+    distrusted: &FxHashSet<BlockId>,
+    room: &Room<'_>,
     volume: &mut dyn Volume,
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<Classes, Stopped> {
-    let mut members: Vec<Member> = Vec::new();
-    let mut keys: Vec<u64> = Vec::new();
-    let mut blocks = Vec::new();
     let total = Some(catalog.nr_blocks());
-    while let Some(key) = sorted.next_group(&mut blocks)? {
-        report.nr_blocks += blocks.len() as u64;
-        if 1 < blocks.len() {
-            let class = class_id(keys.len());
-            members.extend(blocks.iter().map(|&block| Member { block, class }));
-            keys.push(key);
-            if keys.len().is_multiple_of(WATCHED_EVERY) {
-                watch.at(Phase::Match, report.nr_blocks, total)?;
+    let mut equals = Equals::new(catalog, room);
+    let mut distrusted_leaders = FxHashSet::default();
+    // The first one of its key, and whether it is known that there are more.
+    let mut group: Option<(Keyed, bool)> = None;
+    while let Some(next) = sorted.next()? {
+        report.nr_blocks += 1;
+        if report.nr_blocks.is_multiple_of(WATCHED_EVERY) {
+            watch.at(Phase::Match, report.nr_blocks, total)?;
+        }
+        let leader = match &mut group {
+            Some((first, has_more)) if first.key == next.key => {
+                if !std::mem::replace(has_more, true) {
+                    equals.push(first.block(), first.block())?;
+                }
+                equals.push(next.block(), first.block())?;
+                first.block()
             }
+            other => {
+                *other = Some((next, false));
+                next.block()
+            }
+        };
+        if distrusted.contains(&next.block()) {
+            distrusted_leaders.insert(leader);
         }
     }
     drop(sorted);
-    radix::sort_by_bits(&mut members, 0, |member| member.block.0);
-    if volume.checksum_strength() == Some(ChecksumStrength::Weak) || !distrusted.is_empty() {
-        let classes = (&mut members, &mut keys);
-        weak::settle(catalog, classes, distrusted, volume, watch, report)?;
+    let (classes, leaders) = equals.into_classes(Classes::default())?;
+    if volume.checksum_strength() != Some(ChecksumStrength::Weak) && distrusted.is_empty() {
+        return Ok(classes);
     }
-    Ok(Classes::new(catalog, &members, &keys))
+    let distrusted = distrusted_leaders.into_iter();
+    let distrusted: FxHashSet<ClassId> = distrusted
+        .filter(|leader| leaders.has(leader.0))
+        .map(|leader| class_id(leaders.rank(leader.0)))
+        .collect();
+    drop(leaders);
+    weak::settle(catalog, classes, &distrusted, room, volume, watch, report)
 }
 
 /// Returns the number of the next class.
-pub(crate) fn class_id(nr_classes: usize) -> ClassId {
+fn class_id(nr_classes: u64) -> ClassId {
     // 2^32 classes of two blocks are 32 TiB of duplicates.
-    ClassId::try_from(nr_classes).unwrap_or(UNIQUE - 1)
+    ClassId::try_from(nr_classes).unwrap_or(ClassId::MAX - 1)
+}
+
+impl<'r, 's> Equals<'r, 's> {
+    pub(crate) fn new(catalog: &Catalog, room: &'r Room<'s>) -> Equals<'r, 's> {
+        Equals {
+            sorter: room.sorter(1),
+            is_leader: Bits::new(catalog.nr_blocks()),
+        }
+    }
+
+    /// Adds a block to those that are equal to `leader`, which is one of them and added, too.
+    pub(crate) fn push(&mut self, block: BlockId, leader: BlockId) -> Result<(), Stopped> {
+        self.is_leader.set(leader.0);
+        self.sorter.push(Equal {
+            block: block.0,
+            leader: leader.0,
+        })
+    }
+
+    /// Returns these classes beside others, which have other blocks; and the blocks that stand for
+    /// them: they have numbers as these have, behind those of the others.
+    pub(crate) fn into_classes(self, others: Classes) -> Result<(Classes, Ranked), Stopped> {
+        let leaders = self.is_leader.ranked();
+        let nr_before = match others.of_block.is_empty() {
+            true => 0,
+            false => others.nr_classes as u64,
+        };
+        let class_of = |leader| class_id(nr_before + leaders.rank(leader));
+        let mut sorted = self.sorter.finish()?;
+        let mut next = sorted.next();
+        let mut of_block = Chunks::default();
+        others.of_block.drain(|block, class| {
+            while let Ok(Some(equal)) = &next
+                && equal.block < block
+            {
+                of_block.push(equal.block, class_of(equal.leader));
+                next = sorted.next();
+            }
+            of_block.push(block, class);
+        });
+        while let Some(equal) = next? {
+            of_block.push(equal.block, class_of(equal.leader));
+            next = sorted.next();
+        }
+        of_block.end();
+        let nr_classes = (nr_before + leaders.nr_set()) as usize;
+        let classes = Classes {
+            nr_classes,
+            of_block,
+        };
+        Ok((classes, leaders))
+    }
 }
 
 impl Classes {
-    /// Lays out members, which are in the order of blocks, by extent; numbers classes by first
-    /// appearance.
-    fn new(catalog: &Catalog, members: &[Member], keys: &[u64]) -> Classes {
-        let mut classes = Classes::default();
-        let mut numbers = vec![UNIQUE; keys.len()];
-        let mut left = members;
-        for known in &catalog.extents {
-            let nr_blocks = known.extent.ram_bytes / catalog.block;
-            let end = known.first.0 + nr_blocks;
-            let nr_own = left.partition_point(|member| member.block.0 < end);
-            let (own, rest) = left.split_at(nr_own);
-            left = rest;
-            if own.is_empty() {
-                classes.starts.push(NO_CLASSES);
-                continue;
-            }
-            let start = classes.of_block.len();
-            classes.starts.push(start as u64);
-            classes.of_block.resize(start + nr_blocks as usize, UNIQUE);
-            for member in own {
-                let number = &mut numbers[member.class as usize];
-                if *number == UNIQUE {
-                    *number = class_id(classes.keys.len());
-                    classes.keys.push(keys[member.class as usize]);
-                }
-                classes.of_block[start + (member.block.0 - known.first.0) as usize] = *number;
-            }
-        }
-        classes
-    }
-
-    /// Returns the same classes for extents that are cut otherwise, blocks having kept their
-    /// numbers.
-    pub(crate) fn recut(&self, old: &Catalog, new: &Catalog) -> Classes {
-        let start = |known: &Known| {
-            let (old_idx, within) = old.locate(known.first);
-            match self.starts[old_idx as usize] {
-                NO_CLASSES => NO_CLASSES,
-                start => start + u64::from(within),
-            }
-        };
-        Classes {
-            starts: new.extents.iter().map(start).collect(),
-            ..self.clone()
-        }
-    }
-
     /// Returns how many classes there are.
     pub(crate) fn len(&self) -> usize {
-        self.keys.len()
+        self.nr_classes
     }
 
-    /// Returns whether a block of the extent has an equal.
-    pub(crate) fn has_any(&self, extent_idx: ExtentIdx) -> bool {
-        self.starts[extent_idx as usize] != NO_CLASSES
+    /// Returns how many blocks have an equal.
+    pub(crate) fn nr_blocks(&self) -> u64 {
+        self.of_block.iter().count() as u64
     }
 
-    /// Returns the class of a block of an extent; `None` if it has no equal.
+    /// Returns the class of a block; `None` if it has no equal.
     #[inline]
-    pub(crate) fn of(&self, extent_idx: ExtentIdx, within: u32) -> Option<ClassId> {
-        let start = self.starts[extent_idx as usize];
-        if start == NO_CLASSES {
-            return None;
+    pub(crate) fn of(&self, block: BlockId) -> Option<ClassId> {
+        self.of_block.get(block.0)
+    }
+
+    /// Returns the blocks within an extent that files in scope refer to and that have equals, with
+    /// their classes.
+    pub(crate) fn within<'a>(
+        &'a self,
+        known: &Known<'a>,
+    ) -> impl Iterator<Item = (u32, ClassId)> + use<'a> {
+        let first = known.first.0;
+        known.parts.iter().flat_map(move |part| {
+            let begin = first + u64::from(part.first);
+            let own = self.of_block.within(begin, part.nr_blocks.into());
+            own.map(move |(block, class)| ((block - first) as u32, class))
+        })
+    }
+
+    /// Returns the blocks from one on that have equals, with their classes.
+    pub(crate) fn from(
+        &self,
+        first: BlockId,
+        nr_blocks: u32,
+    ) -> impl Iterator<Item = (BlockId, ClassId)> {
+        let found = self.of_block.within(first.0, nr_blocks.into());
+        found.map(|(block, class)| (BlockId(block), class))
+    }
+
+    /// Returns how many blocks of an extent have an equal.
+    pub(crate) fn nr_within(&self, known: &Known<'_>) -> u32 {
+        self.within(known).count() as u32
+    }
+
+    /// Returns the same classes for the blocks that are kept, of those that have one.
+    pub(crate) fn retain(self, mut is_kept: impl FnMut(BlockId, ClassId) -> bool) -> Classes {
+        let mut kept = Chunks::default();
+        self.of_block.drain(|block, class| {
+            if is_kept(BlockId(block), class) {
+                kept.push(block, class);
+            }
+        });
+        kept.end();
+        Classes {
+            of_block: kept,
+            ..self
         }
-        let class = self.of_block[start as usize + within as usize];
-        (class != UNIQUE).then_some(class)
     }
 
-    /// Adds a class with the key of another one, without blocks yet.
-    pub(crate) fn add_like(&mut self, class: ClassId) -> ClassId {
-        self.keys.push(self.key(class));
-        class_id(self.keys.len() - 1)
-    }
-
-    /// Gives a block of an extent that has classes another one, or none.
-    pub(crate) fn assign(&mut self, extent_idx: ExtentIdx, within: u32, class: Option<ClassId>) {
-        let start = self.starts[extent_idx as usize];
-        if start != NO_CLASSES {
-            self.of_block[start as usize + within as usize] = class.unwrap_or(UNIQUE);
+    /// Returns other classes for the blocks that have one here; `class_of` is asked in their order
+    /// and may make up numbers behind those of [`Classes::len`].
+    pub(crate) fn map(
+        &self,
+        mut class_of: impl FnMut(BlockId, ClassId) -> Option<ClassId>,
+    ) -> Classes {
+        let mut mapped = Classes {
+            nr_classes: self.nr_classes,
+            of_block: Chunks::default(),
+        };
+        for (block, class) in self.of_block.iter() {
+            if let Some(class) = class_of(BlockId(block), class) {
+                mapped.of_block.push(block, class);
+                mapped.nr_classes = mapped.nr_classes.max(class as usize + 1);
+            }
         }
+        mapped.of_block.end();
+        mapped
     }
 
-    /// Takes a block for one that has no equal.
-    pub(crate) fn forget(&mut self, extent_idx: ExtentIdx, within: u32) {
-        let start = self.starts[extent_idx as usize];
-        if start != NO_CLASSES {
-            self.of_block[start as usize + within as usize] = UNIQUE;
-        }
-    }
-
-    /// Returns the key of the blocks of a class.
-    pub(crate) fn key(&self, class: ClassId) -> u64 {
-        self.keys[class as usize]
+    /// Returns all blocks that have equals, with their classes, in the order of storage.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (BlockId, ClassId)> {
+        let all = self.of_block.iter();
+        all.map(|(block, class)| (BlockId(block), class))
     }
 }

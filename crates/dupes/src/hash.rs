@@ -11,8 +11,9 @@
 //! of files by how many bytes they have, for the kernel shares those only where both ranges end
 //! at the end of their files.
 
-use volume::{ChecksumStrength, Compression, FileRange, Volume};
+use volume::{ChecksumStrength, Compression, Extent, FileRange, Volume};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::catalog::{BlockId, Catalog, ExtentIdx, Known, Part};
 use crate::options::ScanMode;
@@ -39,6 +40,33 @@ enum KeyKind {
     Read = 3,
 }
 
+/// A block with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Keyed {
+    pub(crate) key: u64,
+    block: u64,
+}
+
+impl Record for Keyed {
+    const LOW_BITS: u32 = 31;
+
+    fn number(&self) -> u64 {
+        self.key
+    }
+}
+
+impl Keyed {
+    pub(crate) fn new(key: u64, block: BlockId) -> Keyed {
+        let BlockId(block) = block;
+        Keyed { key, block }
+    }
+
+    pub(crate) fn block(&self) -> BlockId {
+        BlockId(self.block)
+    }
+}
+
 /// A part that is to be read.
 type ToRead = (ExtentIdx, Part);
 
@@ -51,47 +79,52 @@ pub(crate) fn hash(
     catalog: &Catalog,
     mode: ScanMode,
     volume: &mut dyn Volume,
-    sorter: &mut Sorter<'_>,
+    sorter: &mut Sorter<'_, '_, Keyed>,
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<(), Stopped> {
     let has_checksums = mode != ScanMode::Read && volume.checksum_strength().is_some();
     let mut to_read: Vec<ToRead> = Vec::new();
-    let mut next = 0;
-    while next < catalog.extents.len() {
+    let mut next: ExtentIdx = 0;
+    let end_of = |extent: &Extent| extent.address + extent.disk_bytes;
+    while (next as usize) < catalog.len() {
         let first = next;
-        let begin = catalog.extents[first].extent.address;
+        let begin = catalog.known(first).extent.address;
         let mut end = begin;
-        while let Some(known) = catalog.extents.get(next)
-            && known.extent.address <= end.saturating_add(GAP_BYTES_MAX)
-            && (next == first || known.extent.address - begin < SPAN_BYTES_MAX)
-        {
-            end = known.extent.address + known.extent.disk_bytes;
+        while (next as usize) < catalog.len() {
+            let extent = catalog.known(next).extent;
+            let is_near = extent.address <= end.saturating_add(GAP_BYTES_MAX)
+                && extent.address - begin < SPAN_BYTES_MAX;
+            if next != first && !is_near {
+                break;
+            }
+            end = end_of(&extent);
             next += 1;
         }
         let mut checksums = Vec::new();
         if has_checksums {
-            let extents = &catalog.extents[first..next];
-            recall::checksums(extents, (begin, end), volume, &mut checksums)?;
+            let extents: Vec<Known<'_>> = (first..next).map(|idx| catalog.known(idx)).collect();
+            recall::checksums(&extents, (begin, end), volume, &mut checksums)?;
         }
+        let strength = volume.checksum_strength();
         for extent_idx in first..next {
-            let known = &catalog.extents[extent_idx];
+            let known = catalog.known(extent_idx);
             let skip = ((known.extent.address - begin) / catalog.block) as usize;
             let own = checksums.get(skip..).unwrap_or_default();
-            let strength = volume.checksum_strength();
             let hashed = Hashing {
                 catalog,
                 sorter,
-                known,
-                extent_idx: extent_idx as ExtentIdx,
+                known: &known,
+                extent_idx,
             };
             hashed.take_checksums(own, strength, &mut to_read)?;
         }
-        let done = catalog
-            .extents
-            .get(next)
-            .map_or(catalog.nr_blocks(), |known| known.first.0);
-        watch.at(Phase::Hash, done, Some(catalog.nr_blocks()))?;
+        let nr_blocks = catalog.nr_blocks();
+        let done = match next as usize == catalog.len() {
+            true => nr_blocks,
+            false => catalog.known(next).first.0,
+        };
+        watch.at(Phase::Hash, done, Some(nr_blocks))?;
     }
     let to_read = recall::hashes(
         catalog,
@@ -99,23 +132,22 @@ pub(crate) fn hash(
         volume,
         |extent_idx, part, within, value| {
             let known = catalog.known(extent_idx);
-            let key = key(KeyKind::Read, known, value, within, catalog.tail_of(part));
-            let block = BlockId(known.first.0 + u64::from(within));
-            sorter.push(Record { key, block })
+            let key = key(KeyKind::Read, &known, value, within, catalog.tail_of(part));
+            sorter.push(Keyed::new(key, known.block(within)))
         },
     )?;
     read(catalog, &to_read, volume, sorter, watch, report)
 }
 
 /// The keys of one extent in the making.
-struct Hashing<'a, 's> {
+struct Hashing<'a, 'r, 's> {
     catalog: &'a Catalog,
-    sorter: &'a mut Sorter<'s>,
-    known: &'a Known,
+    sorter: &'a mut Sorter<'r, 's, Keyed>,
+    known: &'a Known<'a>,
     extent_idx: ExtentIdx,
 }
 
-impl Hashing<'_, '_> {
+impl Hashing<'_, '_, '_> {
     /// Takes keys from the checksums from the extent's address on; what has none is to be read.
     fn take_checksums(
         mut self,
@@ -132,7 +164,7 @@ impl Hashing<'_, '_> {
                 }
             };
         }
-        for part in &self.known.parts {
+        for part in self.known.parts {
             let tail = self.catalog.tail_of(part);
             let mut unread: Option<Part> = None;
             for within in part.first..part.end() {
@@ -183,7 +215,7 @@ impl Hashing<'_, '_> {
     }
 
     fn take_whole(&mut self, whole: u64) -> Result<(), Stopped> {
-        for part in &self.known.parts {
+        for part in self.known.parts {
             let tail = self.catalog.tail_of(part);
             for within in part.first..part.end() {
                 let value = xxh3_64_with_seed(&whole.to_le_bytes(), u64::from(within));
@@ -197,8 +229,7 @@ impl Hashing<'_, '_> {
     }
 
     fn push(&mut self, within: u32, key: u64) -> Result<(), Stopped> {
-        let block = BlockId(self.known.first.0 + u64::from(within));
-        self.sorter.push(Record { key, block })
+        self.sorter.push(Keyed::new(key, self.known.block(within)))
     }
 }
 
@@ -207,19 +238,20 @@ fn read(
     catalog: &Catalog,
     to_read: &[ToRead],
     volume: &mut dyn Volume,
-    sorter: &mut Sorter<'_>,
+    sorter: &mut Sorter<'_, '_, Keyed>,
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<(), Stopped> {
-    let pieces: Vec<ToRead> = to_read
-        .iter()
-        .flat_map(|to_read| cut(*to_read, catalog))
-        .collect();
     let nr_blocks = |pieces: &[ToRead]| pieces.iter().map(|(_, p)| u64::from(p.nr_blocks)).sum();
-    let total: u64 = nr_blocks(&pieces);
+    let total: u64 = nr_blocks(to_read);
+    let mut pieces = to_read.iter().flat_map(|it| cut(*it, catalog));
     let mut done = 0;
     let batch_len = (READ_BATCH_BYTES / READ_BYTES_MAX) as usize;
-    for batch in pieces.chunks(batch_len) {
+    loop {
+        let batch: Vec<ToRead> = pieces.by_ref().take(batch_len).collect();
+        if batch.is_empty() {
+            break;
+        }
         let ranges: Vec<FileRange> = batch.iter().map(|(_, part)| range(catalog, part)).collect();
         let mut hashed = Vec::with_capacity(ranges.len());
         volume.hash_blocks(&ranges, xxh3_64, &mut hashed)?;
@@ -232,16 +264,15 @@ fn read(
                 }
             };
             let known = catalog.known(*extent_idx);
-            recall::learn_hashes(known, part.first, *range, &values, volume)?;
+            recall::learn_hashes(&known, part.first, *range, &values, volume)?;
             let tail = catalog.tail_of(part);
             for (value, within) in values.into_iter().zip(part.first..part.end()) {
-                let block = BlockId(known.first.0 + u64::from(within));
-                let key = key(KeyKind::Read, known, value, within, tail);
-                sorter.push(Record { key, block })?;
+                let key = key(KeyKind::Read, &known, value, within, tail);
+                sorter.push(Keyed::new(key, known.block(within)))?;
             }
         }
         report.read_bytes += ranges.iter().map(|range| range.len).sum::<u64>();
-        done += nr_blocks(batch);
+        done += nr_blocks(&batch);
         watch.at(Phase::Hash, done, Some(total))?;
     }
     Ok(())
@@ -276,11 +307,11 @@ fn range(catalog: &Catalog, part: &Part) -> FileRange {
 }
 
 /// Returns the key of a block.
-fn key(kind: KeyKind, known: &Known, value: u64, within: u32, tail: Option<(u32, u32)>) -> u64 {
+fn key(kind: KeyKind, known: &Known<'_>, value: u64, within: u32, tail: Option<(u32, u32)>) -> u64 {
     let tail_len = tail
         .filter(|(at, _)| *at == within)
         .map_or(0, |(_, len)| len);
-    let seed = u64::from(tail_len) << 8 | u64::from(known.is_nodatasum) << 4 | kind as u64;
+    let seed = u64::from(tail_len) << 8 | u64::from(known.facts.is_nodatasum) << 4 | kind as u64;
     xxh3_64_with_seed(&value.to_le_bytes(), seed)
 }
 
@@ -296,38 +327,54 @@ pub(crate) fn strong(
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<Vec<Option<u64>>, Stopped> {
-    let range_of = |id: &BlockId| {
-        let (extent_idx, within) = catalog.locate(*id);
-        catalog.shown(extent_idx, within)
-    };
-    let ranges: Vec<FileRange> = blocks.iter().filter_map(range_of).collect();
+    let mut found = Vec::with_capacity(blocks.len());
+    let total = Some(blocks.len() as u64);
+    let batch_len = (CONFIRM_BATCH_BYTES / catalog.block) as usize;
+    for batch in blocks.chunks(batch_len) {
+        watch.at(Phase::Confirm, found.len() as u64, total)?;
+        strong_batch(catalog, batch, volume, report, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Appends the strong hashes of some blocks.
+fn strong_batch(
+    catalog: &Catalog,
+    blocks: &[BlockId],
+    volume: &mut dyn Volume,
+    report: &mut Report,
+    found: &mut Vec<Option<u64>>,
+) -> Result<(), Stopped> {
+    let places: Vec<(ExtentIdx, u32)> = blocks.iter().map(|id| catalog.locate(*id)).collect();
+    let shown = places
+        .iter()
+        .filter_map(|(extent_idx, within)| catalog.shown(*extent_idx, *within));
+    let ranges: Vec<FileRange> = shown.collect();
     debug_assert_eq!(
         ranges.len(),
         blocks.len(),
         "every block with a key is shown"
     );
-    let mut found = recall::single(catalog, blocks, &ranges, volume)?;
-    let is_open = |idx: &usize| found[*idx].is_none();
+    let mut own = recall::single(catalog, &places, &ranges, volume)?;
+    let is_open = |idx: &usize| own[*idx].is_none();
     let open: Vec<usize> = (0..ranges.len()).filter(is_open).collect();
-    let total = Some(open.len() as u64);
-    let batch_len = (CONFIRM_BATCH_BYTES / catalog.block) as usize;
-    for (batch, done) in open.chunks(batch_len).zip((0..).step_by(batch_len)) {
-        watch.at(Phase::Confirm, done, total)?;
-        let ranges: Vec<FileRange> = batch.iter().map(|idx| ranges[*idx]).collect();
-        let mut hashed = Vec::with_capacity(batch.len());
-        volume.hash_blocks(&ranges, xxh3_64, &mut hashed)?;
-        for ((&idx, range), result) in batch.iter().zip(&ranges).zip(hashed) {
-            match result {
-                Ok(values) => {
-                    found[idx] = values.first().copied();
-                    let (extent_idx, within) = catalog.locate(blocks[idx]);
-                    let known = catalog.known(extent_idx);
-                    recall::learn_hashes(known, within, *range, &values, volume)?;
-                }
-                Err(error) => report.errors.push(error),
-            }
-        }
-        report.read_bytes += ranges.iter().map(|range| range.len).sum::<u64>();
+    let asked: Vec<FileRange> = open.iter().map(|idx| ranges[*idx]).collect();
+    let mut hashed = Vec::with_capacity(asked.len());
+    if !asked.is_empty() {
+        volume.hash_blocks(&asked, xxh3_64, &mut hashed)?;
     }
-    Ok(found)
+    for ((&idx, range), result) in open.iter().zip(&asked).zip(hashed) {
+        match result {
+            Ok(values) => {
+                own[idx] = values.first().copied();
+                let (extent_idx, within) = places[idx];
+                let known = catalog.known(extent_idx);
+                recall::learn_hashes(&known, within, *range, &values, volume)?;
+            }
+            Err(error) => report.errors.push(error),
+        }
+    }
+    report.read_bytes += asked.iter().map(|range| range.len).sum::<u64>();
+    found.append(&mut own);
+    Ok(())
 }

@@ -2,11 +2,11 @@
 //!
 //! In the order of a run:
 //!
-//! 1. `scan` walks files and file extents; `hash` gives each block in storage a key,
-//!    from the filesystem's checksums or by reading it, once however many files show it;
-//! 2. match: `sort` puts the keys in order within bounded memory, `classes` makes
-//!    classes of equal blocks of them, `weak` asks for more evidence where checksums are
-//!    short;
+//! 1. `scan` walks files and file extents and gathers them by storage; `hash` gives each block in
+//!    storage a key, from the filesystem's checksums or by reading it, once however many files
+//!    show it;
+//! 2. match: `classes` makes classes of equal blocks of the keys, `weak` asks for more evidence
+//!    where checksums are short (`sort` has all of it in order within bounded memory);
 //! 3. `plan` decides which extents go, all their references at once, and predicts what
 //!    comes of it;
 //! 4. `execute` has the kernel compare and share, and looks at what became of it.
@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bits;
 mod catalog;
 mod change;
 mod classes;

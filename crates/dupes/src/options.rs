@@ -32,8 +32,11 @@ pub struct Options {
     /// Extents with more references than this stay, and a plan lets none get more: kernels take
     /// long to resolve them. What is there more often is stored again for each so many references.
     pub nr_references_max: usize,
-    /// Bytes of memory for sorting; beyond that the records are spilled.
+    /// Bytes of memory for sorting; beyond that the records are spilled. It takes half as much
+    /// again where what is sorted is sorted again.
     pub sort_bytes_max: usize,
+    /// Bytes of memory for a plan, about; one that takes more is not made.
+    pub plan_bytes_max: u64,
     /// Duplicate runs that are shorter are left alone, bytes.
     pub run_bytes_min: u64,
     /// Whether what is there twice in one file, and nowhere else, counts.
@@ -49,6 +52,7 @@ impl Default for Options {
             rewrite: Rewrite::default(),
             nr_references_max: 10_000,
             sort_bytes_max: 512 << 20,
+            plan_bytes_max: 4 << 30,
             run_bytes_min: 0,
             is_within_files: true,
             nr_rounds_max: 2,

@@ -7,6 +7,7 @@
 //! `moves` turns the decision into requests, `bound` sees to it that no extent gets more references
 //! than kernels resolve in good time. It changes nothing.
 
+mod allowance;
 mod bargain;
 mod bound;
 mod candidates;
@@ -22,6 +23,7 @@ mod sources;
 use rustc_hash::FxHashSet;
 use volume::{DedupeTarget, Extent, FileId, FileRange, SpaceRule, Volume};
 
+use allowance::Allowance;
 pub(crate) use candidates::Candidate;
 pub(crate) use decision::Decision;
 pub use groups::Group;
@@ -212,7 +214,7 @@ pub enum StayReason {
 /// Makes a plan.
 ///
 /// # Errors
-/// If the volume fails as a whole, or the watch says stop.
+/// If the volume fails as a whole, it takes too much memory, or the watch says stop.
 pub(crate) fn plan(
     catalog: &Catalog,
     classes: &Classes,
@@ -221,23 +223,32 @@ pub(crate) fn plan(
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<Plan, Stopped> {
+    let mut allowance = Allowance::new(options);
+    allowance.take(classes.len() as u64, allowance::CLASS_BYTES)?;
     if volume.space_rule() == SpaceRule::Blocks {
-        let (catalog, classes) = recut::recut(catalog, classes);
-        return plan_extents(&catalog, &classes, options, volume, watch, report);
+        allowance.take(classes.nr_blocks(), allowance::PIECE_BYTES)?;
+        let catalog = recut::recut(catalog, classes);
+        return plan_extents(&catalog, classes, options, allowance, volume, watch, report);
     }
-    plan_extents(catalog, classes, options, volume, watch, report)
+    plan_extents(catalog, classes, options, allowance, volume, watch, report)
 }
 
 fn plan_extents(
     catalog: &Catalog,
     classes: &Classes,
     options: &Options,
+    mut allowance: Allowance,
     volume: &mut dyn Volume,
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<Plan, Stopped> {
     let mut stays = candidates::Stays::default();
-    let found = candidates::find(catalog, classes, options, volume, watch, &mut stays, report)?;
+    let asking = candidates::Asking {
+        options,
+        allowance: &mut allowance,
+        stays: &mut stays,
+    };
+    let found = candidates::find(catalog, classes, asking, volume, watch, report)?;
     let candidates::Found {
         candidates: mut found,
         full,
@@ -256,7 +267,12 @@ fn plan_extents(
     let mut crowding = FxHashSet::default();
     let mut plan = loop {
         watch.at(Phase::Plan, found.len() as u64, Some(found.len() as u64))?;
-        match moves::plan(catalog, classes, &found, &decision, max_len, nr_max) {
+        let limits = moves::Limits {
+            len_max: max_len,
+            nr_references_max: nr_max,
+            allowance: allowance.clone(),
+        };
+        match moves::plan(catalog, classes, &found, &decision, limits)? {
             Ok(plan) => break plan,
             // What stays for that may be what others are moved to: all is planned anew.
             Err(too_many) => {

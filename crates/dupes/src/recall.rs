@@ -5,7 +5,7 @@
 
 use volume::{Extent, FileRange, Learned, Recalled, ValueKind, Volume};
 
-use crate::catalog::{BlockId, Catalog, ExtentIdx, Known, Part};
+use crate::catalog::{Catalog, ExtentIdx, Known, Part};
 use crate::report::Stopped;
 
 /// How many parts are recalled at once.
@@ -16,7 +16,7 @@ const NR_RECALLED: usize = 4096;
 /// # Errors
 /// If the volume fails as a whole.
 pub(crate) fn checksums(
-    extents: &[Known],
+    extents: &[Known<'_>],
     (begin, end): (u64, u64),
     volume: &mut dyn Volume,
     found: &mut Vec<Option<u64>>,
@@ -43,7 +43,7 @@ pub(crate) fn checksums(
             }
         }
         // Data without checksums has none, however often it is asked for them.
-        let is_known = nr_recalled == own.len() || known.is_nodatasum;
+        let is_known = nr_recalled == own.len() || known.facts.is_nodatasum;
         if !is_known {
             missing.push(extent);
         }
@@ -155,7 +155,7 @@ pub(crate) fn hashes(
 /// # Errors
 /// If the volume fails as a whole.
 pub(crate) fn learn_hashes(
-    known: &Known,
+    known: &Known<'_>,
     first: u32,
     shown: FileRange,
     values: &[u64],
@@ -176,22 +176,21 @@ pub(crate) fn learn_hashes(
     Ok(volume.learn(ValueKind::Hash, learned)?)
 }
 
-/// Returns the hashes of single blocks, which a file shows at `ranges`, as far as they are
-/// remembered.
+/// Returns the hashes of single blocks of extents, which a file shows at `ranges`, as far as they
+/// are remembered.
 ///
 /// # Errors
 /// If the volume fails as a whole.
 pub(crate) fn single(
     catalog: &Catalog,
-    blocks: &[BlockId],
+    places: &[(ExtentIdx, u32)],
     ranges: &[FileRange],
     volume: &mut dyn Volume,
 ) -> Result<Vec<Option<u64>>, Stopped> {
-    let mut found = vec![None; blocks.len()];
+    let mut found = vec![None; places.len()];
     if !volume.remembers() {
         return Ok(found);
     }
-    let places: Vec<(ExtentIdx, u32)> = blocks.iter().map(|id| catalog.locate(*id)).collect();
     let asked: Vec<Extent> = places
         .iter()
         .map(|(extent_idx, _)| catalog.known(*extent_idx).extent)

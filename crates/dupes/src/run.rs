@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 use volume::{ChecksumStrength, FileRange, Volume};
 
-use crate::catalog::Catalog;
+use crate::catalog::{BlockId, Catalog};
 use crate::change::Changes;
 use crate::classes::{self, Classes};
 use crate::execute::{self, Done};
@@ -12,7 +12,7 @@ use crate::plan::{self, Group, Plan, Prediction, Stay};
 use crate::report::{Report, Stopped};
 use crate::runs;
 use crate::scan;
-use crate::sort::{Scratch, Sorter};
+use crate::sort::{Room, Scratch};
 use crate::watch::{Phase, Watch};
 use crate::{hash, plan::Step};
 
@@ -80,26 +80,47 @@ pub fn find(
 fn find_with(
     volume: &mut dyn Volume,
     options: &Options,
-    distrusted: &FxHashSet<u64>,
+    distrusted: &FxHashSet<Location>,
     scratch: &mut dyn Scratch,
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<Found, Stopped> {
-    let catalog = scan::scan(volume, watch, report)?;
-    let mut sorter = Sorter::new(options.sort_bytes_max, scratch);
+    let room = Room::new(options.sort_bytes_max, scratch);
+    let catalog = scan::scan(volume, &room, watch, report)?;
+    let mut sorter = room.sorter(1);
     hash::hash(&catalog, options.scan, volume, &mut sorter, watch, report)?;
     let sorted = sorter.finish()?;
     watch.at(Phase::Match, 0, Some(catalog.nr_blocks()))?;
-    let mut classes = classes::group(&catalog, sorted, distrusted, volume, watch, report)?;
+    let distrusted: FxHashSet<BlockId> = distrusted
+        .iter()
+        .filter_map(|location| location.block(&catalog))
+        .collect();
+    let mut classes = classes::group(&catalog, sorted, &distrusted, &room, volume, watch, report)?;
     if !options.is_within_files {
-        runs::drop_within_files(&catalog, &mut classes);
+        classes = runs::drop_within_files(&catalog, classes)?;
     }
     let nr_blocks = options.run_bytes_min.div_ceil(catalog.block);
     if 1 < nr_blocks {
-        let sorter = Sorter::new(options.sort_bytes_max, scratch);
-        runs::drop_short(&catalog, &mut classes, nr_blocks as usize, sorter)?;
+        classes = runs::drop_short(&catalog, classes, nr_blocks as usize, &room)?;
     }
     Ok(Found { catalog, classes })
+}
+
+/// Where a block is as long as its extent lives, whatever else is found next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Location {
+    /// Address of the extent.
+    address: u64,
+    /// Place within it, blocks.
+    within: u32,
+}
+
+impl Location {
+    /// Returns the block that is there.
+    fn block(&self, catalog: &Catalog) -> Option<BlockId> {
+        let known = catalog.known(catalog.at(self.address)?);
+        (self.within < known.nr_blocks).then(|| known.block(self.within))
+    }
 }
 
 impl Found {
@@ -117,22 +138,28 @@ impl Found {
         plan::plan(&self.catalog, &self.classes, options, volume, watch, report)
     }
 
-    /// Returns the keys of what a plan took for equal in a range of a target.
-    fn keys_of(&self, plan: &Plan, range: &FileRange) -> Vec<u64> {
+    /// Returns how many blocks have an equal, and how many different ones there are of these.
+    #[must_use]
+    pub fn nr_equal_blocks(&self) -> (u64, u64) {
+        (self.classes.nr_blocks(), self.classes.len() as u64)
+    }
+
+    /// Returns where that is which a plan took for equal in a range of a target.
+    fn locations_of(&self, plan: &Plan, range: &FileRange) -> Vec<Location> {
         let block = self.catalog.block;
-        let mut keys = Vec::new();
+        let mut locations = Vec::new();
         for origin in plan.origins_in(range, block) {
             for skip in 0..u64::from(origin.nr_blocks) {
                 let at = origin.target.offset + skip * block;
-                let id = crate::catalog::BlockId(origin.block.0 + skip);
-                let (extent_idx, within) = self.catalog.locate(id);
-                let class = self.classes.of(extent_idx, within);
-                if range.offset <= at && at < range.end() {
-                    keys.extend(class.map(|class| self.classes.key(class)));
+                let id = BlockId(origin.block.0 + skip);
+                if range.offset <= at && at < range.end() && self.classes.of(id).is_some() {
+                    let (extent_idx, within) = self.catalog.locate(id);
+                    let address = self.catalog.known(extent_idx).extent.address;
+                    locations.push(Location { address, within });
                 }
             }
         }
-        keys
+        locations
     }
 }
 
@@ -173,7 +200,7 @@ pub fn run(
         summary.report = report;
         let (done, stopped) = execute::execute(&plan, volume, watch);
         for range in done.differing() {
-            distrusted.extend(found.keys_of(&plan, &range));
+            distrusted.extend(found.locations_of(&plan, &range));
         }
         let goes_on = is_weak && stopped.is_none() && done.differing().next().is_some();
         summary.stopped = stopped;

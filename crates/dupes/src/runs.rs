@@ -8,41 +8,71 @@
 use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::catalog::{BlockId, Catalog, ExtentIdx};
+use crate::bits::Bits;
+use crate::catalog::{BlockId, Catalog};
 use crate::classes::{ClassId, Classes};
 use crate::report::Stopped;
-use crate::sort::{Record, Sorter};
+use crate::sort::{Record, Room, Sorter};
 
 /// The base of rolling hashes: odd, and large.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The part of the memory for sorting that sorting windows takes: beside it are all classes.
+const SORTED_PART: usize = 4;
 
-/// A block of a file whose class is known.
+/// A block of a file that has an equal.
 #[derive(Clone, Copy)]
-struct Place {
-    extent_idx: ExtentIdx,
-    within: u32,
-    class: Option<ClassId>,
+pub(crate) struct Place {
+    pub(crate) block: BlockId,
+    pub(crate) class: ClassId,
     /// Whether the block before it in the file is the one before it here.
-    goes_on: bool,
+    pub(crate) goes_on: bool,
+    /// Index of the file.
+    file: u32,
 }
 
-/// Calls `visit` with each block that is shown, in the order of files.
-fn each_place(catalog: &Catalog, classes: &Classes, mut visit: impl FnMut(Place)) {
-    let mut before = None;
+/// Calls `visit` with each block that is shown and has an equal, in the order of files.
+///
+/// # Errors
+/// What `visit` answers.
+pub(crate) fn each_place(
+    catalog: &Catalog,
+    classes: &Classes,
+    mut visit: impl FnMut(Place) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
+    // Where the block behind the last one is.
+    let mut behind = None;
     for (extent_idx, part) in catalog.parts_in_files() {
-        let mut goes_on = before == Some((part.file, part.offset));
-        for within in part.first..part.end() {
+        let first = catalog.block_of(extent_idx, part.first);
+        for (block, class) in classes.from(first, part.nr_blocks) {
+            let offset = part.offset + (block.0 - first.0) * catalog.block;
             visit(Place {
-                extent_idx,
-                within,
-                class: classes.of(extent_idx, within),
-                goes_on,
-            });
-            goes_on = true;
+                block,
+                class,
+                goes_on: behind == Some((part.file, offset)),
+                file: part.file,
+            })?;
+            behind = Some((part.file, offset + catalog.block));
         }
-        let len = u64::from(part.nr_blocks) * catalog.block;
-        before = Some((part.file, part.offset + len));
+    }
+    Ok(())
+}
+
+/// A window with the hash of its blocks' classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Hashed {
+    hash: u64,
+    /// Its first block.
+    begin: u64,
+}
+
+impl Record for Hashed {
+    const LOW_BITS: u32 = 31;
+
+    fn number(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -52,113 +82,85 @@ fn each_place(catalog: &Catalog, classes: &Classes, mut visit: impl FnMut(Place)
 /// If the sorter cannot spill.
 pub(crate) fn drop_short(
     catalog: &Catalog,
-    classes: &mut Classes,
+    classes: Classes,
     nr_blocks: usize,
-    mut sorter: Sorter<'_>,
-) -> Result<(), Stopped> {
+    room: &Room<'_>,
+) -> Result<Classes, Stopped> {
     let top = (1..nr_blocks).fold(1_u64, |power, _| power.wrapping_mul(BASE));
-    let id = |place: &Place| catalog.known(place.extent_idx).first.0 + u64::from(place.within);
+    let mut sorter = room.sorter(SORTED_PART);
     let mut window: VecDeque<(BlockId, u64)> = VecDeque::with_capacity(nr_blocks);
-    let (mut rolled, mut spilled) = (0_u64, Ok(()));
-    each_place(catalog, classes, |place| {
-        if !place.goes_on || place.class.is_none() {
+    let mut rolled = 0_u64;
+    each_place(catalog, &classes, |place| {
+        if !place.goes_on {
             window.clear();
             rolled = 0;
         }
-        let Some(class) = place.class else {
-            return;
-        };
         if window.len() == nr_blocks
             && let Some((_, oldest)) = window.pop_front()
         {
             rolled = rolled.wrapping_sub(oldest.wrapping_mul(top));
         }
-        let value = xxh3_64(&class.to_le_bytes());
+        let value = xxh3_64(&place.class.to_le_bytes());
         rolled = rolled.wrapping_mul(BASE).wrapping_add(value);
-        window.push_back((BlockId(id(&place)), value));
-        if window.len() == nr_blocks
-            && spilled.is_ok()
-            && let Some(&(block, _)) = window.front()
-        {
-            spilled = sorter.push(Record { key: rolled, block });
+        window.push_back((place.block, value));
+        match window.front() {
+            Some(begin) if window.len() == nr_blocks => sorter.push(Hashed {
+                hash: rolled,
+                begin: begin.0.0,
+            }),
+            _ => Ok(()),
         }
-    });
-    spilled?;
+    })?;
     let begins = repeated(catalog, sorter)?;
     let mut nr_covered = 0;
-    let mut short: Vec<(ExtentIdx, u32)> = Vec::new();
-    each_place(catalog, classes, |place| {
+    let mut is_in_run = Bits::new(catalog.nr_blocks());
+    each_place(catalog, &classes, |place| {
         if !place.goes_on {
             nr_covered = 0;
         }
-        if begins.has(id(&place)) {
+        if begins.has(place.block.0) {
             nr_covered = nr_blocks;
         }
-        if nr_covered == 0 && place.class.is_some() {
-            short.push((place.extent_idx, place.within));
+        if 0 < nr_covered {
+            is_in_run.set(place.block.0);
         }
         nr_covered = nr_covered.saturating_sub(1);
-    });
-    short
-        .into_iter()
-        .for_each(|(extent_idx, within)| classes.forget(extent_idx, within));
-    Ok(())
+        Ok(())
+    })?;
+    Ok(classes.retain(|block, _| is_in_run.has(block.0)))
 }
 
 /// Takes blocks for unique whose equals are all in their own file.
-pub(crate) fn drop_within_files(catalog: &Catalog, classes: &mut Classes) {
+///
+/// # Errors
+/// None of its own.
+pub(crate) fn drop_within_files(catalog: &Catalog, classes: Classes) -> Result<Classes, Stopped> {
     const NONE: u32 = u32::MAX;
     const SEVERAL: u32 = u32::MAX - 1;
     let mut files = vec![NONE; classes.len()];
-    let of = |classes: &Classes, visit: &mut dyn FnMut(ExtentIdx, u32, ClassId, u32)| {
-        for (extent_idx, part) in catalog.parts_in_files() {
-            for within in part.first..part.end() {
-                if let Some(class) = classes.of(extent_idx, within) {
-                    visit(extent_idx, within, class, part.file);
-                }
-            }
-        }
-    };
-    of(classes, &mut |_, _, class, file| {
-        let known = &mut files[class as usize];
+    each_place(catalog, &classes, |place| {
+        let known = &mut files[place.class as usize];
         *known = match *known {
-            NONE => file,
-            known if known == file => file,
+            NONE => place.file,
+            known if known == place.file => known,
             _ => SEVERAL,
         };
-    });
-    let mut own = Vec::new();
-    of(classes, &mut |extent_idx, within, class, _| {
-        if files[class as usize] != SEVERAL {
-            own.push((extent_idx, within));
-        }
-    });
-    own.into_iter()
-        .for_each(|(extent_idx, within)| classes.forget(extent_idx, within));
-}
-
-/// One bit for each block.
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn set(&mut self, block: u64) {
-        self.0[(block / 64) as usize] |= 1 << (block % 64);
-    }
-
-    fn has(&self, block: u64) -> bool {
-        self.0[(block / 64) as usize] & 1 << (block % 64) != 0
-    }
+        Ok(())
+    })?;
+    Ok(classes.retain(|_, class| files[class as usize] == SEVERAL))
 }
 
 /// Returns the first blocks of windows that are there more than once.
-fn repeated(catalog: &Catalog, sorter: Sorter<'_>) -> Result<Bits, Stopped> {
-    let mut bits = Bits(vec![0; (catalog.nr_blocks() / 64 + 1) as usize]);
+fn repeated(catalog: &Catalog, sorter: Sorter<'_, '_, Hashed>) -> Result<Bits, Stopped> {
+    let mut bits = Bits::new(catalog.nr_blocks());
     let mut sorted = sorter.finish()?;
-    let mut blocks = Vec::new();
-    while sorted.next_group(&mut blocks)?.is_some() {
-        if 1 < blocks.len() {
-            blocks.iter().for_each(|block| bits.set(block.0));
+    let mut before: Option<Hashed> = None;
+    while let Some(next) = sorted.next()? {
+        if let Some(before) = before.filter(|before| before.hash == next.hash) {
+            bits.set(before.begin);
+            bits.set(next.begin);
         }
+        before = Some(next);
     }
     Ok(bits)
 }

@@ -1,29 +1,31 @@
-//! Sorting the records of all blocks by key, in as much memory as there may be: sorted runs are
-//! spilled to scratch space and merged.
+//! Sorting what comes by the block or by the file extent, in as much memory as there may be: sorted
+//! runs are spilled to scratch space and merged.
 //!
-//! [`Sorter`] is the key type. It does not know what a key means.
+//! [`Sorter`] is the key type. It does not know what records mean.
 
-use std::cmp::Reverse;
+use std::cell::RefCell;
 use std::collections::BinaryHeap;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::collections::binary_heap::PeekMut;
+use std::io::{Read, Seek, SeekFrom, Write};
 
-use crate::catalog::BlockId;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use crate::radix;
 use crate::report::Stopped;
 
-/// Bytes of a record, in memory and spilled.
-const RECORD_LEN: usize = 16;
 /// Bytes that are read at once of each spilled run, while they are merged.
 const READ_LEN: usize = 256 << 10;
+/// Records that there is room for at first.
+const NR_RECORDS_MIN: usize = 1 << 10;
 
-/// Bits of a key below those that it is sorted by first.
-const LOW_BITS: u32 = 31;
+/// What can be sorted and spilled: plain bytes, in an order that begins with a number.
+pub(crate) trait Record: Copy + Ord + FromBytes + IntoBytes + Immutable {
+    /// Bits of the number below those that it is sorted by first: where numbers are hashes, hardly
+    /// any two differ in these only.
+    const LOW_BITS: u32 = 0;
 
-/// A block with its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Record {
-    pub(crate) key: u64,
-    pub(crate) block: BlockId,
+    /// Returns the number that records are in the order of, before anything else.
+    fn number(&self) -> u64;
 }
 
 /// A spilled run: written once, then read once from its begin.
@@ -50,180 +52,243 @@ impl Scratch for InMemory {
     }
 }
 
-/// Takes records in any order and gives them back sorted.
-pub(crate) struct Sorter<'a> {
-    scratch: &'a mut dyn Scratch,
-    nr_records_max: usize,
-    records: Vec<Record>,
-    runs: Vec<Box<dyn Spill>>,
+/// Where there is room to sort: in memory, and in scratch space behind that.
+pub(crate) struct Room<'s> {
+    scratch: RefCell<&'s mut dyn Scratch>,
+    bytes_max: usize,
 }
 
-/// Records in order.
-pub(crate) enum Sorted {
-    /// They fitted in memory.
-    Whole {
-        records: Vec<Record>,
-        /// The next one.
-        next: usize,
-    },
-    /// Runs that are merged.
-    Merged {
-        /// The next record of each run.
-        heads: BinaryHeap<Reverse<(Record, usize)>>,
-        runs: Vec<BufReader<Box<dyn Spill>>>,
-    },
-}
+impl<'s> Room<'s> {
+    /// Returns room of so many bytes in memory.
+    pub(crate) fn new(bytes_max: usize, scratch: &'s mut dyn Scratch) -> Room<'s> {
+        Room {
+            scratch: RefCell::new(scratch),
+            bytes_max,
+        }
+    }
 
-impl<'a> Sorter<'a> {
-    /// Returns a sorter that keeps this many bytes in memory.
-    pub(crate) fn new(bytes_max: usize, scratch: &'a mut dyn Scratch) -> Sorter<'a> {
+    /// Returns a sorter that takes one part in `nr_parts` of the memory.
+    pub(crate) fn sorter<T: Record>(&self, nr_parts: usize) -> Sorter<'_, 's, T> {
         Sorter {
-            scratch,
+            room: self,
             // Sorting takes as much again.
-            nr_records_max: (bytes_max / (2 * RECORD_LEN)).max(1),
+            nr_records_max: self.nr_items(nr_parts, 2 * size_of::<T>()),
             records: Vec::new(),
             runs: Vec::new(),
         }
     }
 
+    /// Returns how many items of so many bytes one part in `nr_parts` of the memory holds.
+    pub(crate) fn nr_items(&self, nr_parts: usize, item_len: usize) -> usize {
+        (self.bytes_max / nr_parts / item_len).max(1)
+    }
+}
+
+/// Takes records in any order and gives them back sorted.
+pub(crate) struct Sorter<'r, 's, T> {
+    room: &'r Room<'s>,
+    nr_records_max: usize,
+    records: Vec<T>,
+    runs: Vec<Run<T>>,
+}
+
+/// Records in order.
+pub(crate) enum Sorted<T> {
+    /// They fitted in memory.
+    Whole(std::vec::IntoIter<T>),
+    /// Runs that are merged, by the next record of each.
+    Merged(BinaryHeap<Head<T>>),
+}
+
+/// A run that is merged, with its next record.
+pub(crate) struct Head<T> {
+    record: T,
+    run: Run<T>,
+}
+
+/// A spilled run.
+struct Run<T> {
+    spill: Box<dyn Spill>,
+    /// Records that have not been read yet.
+    nr_left: usize,
+    /// What was read last, the next record at its end.
+    read: Vec<T>,
+}
+
+impl<T: Record> Sorter<'_, '_, T> {
     /// Takes a record.
     #[inline]
-    pub(crate) fn push(&mut self, record: Record) -> Result<(), Stopped> {
-        if self.nr_records_max <= self.records.len() {
-            self.spill()?;
+    pub(crate) fn push(&mut self, record: T) -> Result<(), Stopped> {
+        if self.records.len() == self.records.capacity() {
+            self.make_room()?;
         }
         self.records.push(record);
         Ok(())
     }
 
     /// Returns all records in order.
-    pub(crate) fn finish(mut self) -> Result<Sorted, Stopped> {
+    pub(crate) fn finish(mut self) -> Result<Sorted<T>, Stopped> {
         if self.runs.is_empty() {
             sort(&mut self.records);
-            return Ok(Sorted::Whole {
-                records: self.records,
-                next: 0,
-            });
+            return Ok(Sorted::Whole(self.records.into_iter()));
         }
         self.spill()?;
         self.records = Vec::new();
-        let mut heads = BinaryHeap::with_capacity(self.runs.len());
-        let mut runs = Vec::with_capacity(self.runs.len());
-        for (mut run, run_idx) in self.runs.into_iter().zip(0..) {
-            run.seek(SeekFrom::Start(0)).map_err(Stopped::scratch)?;
-            let mut run = BufReader::with_capacity(READ_LEN, run);
-            heads.extend(next_of(&mut run)?.map(|record| Reverse((record, run_idx))));
-            runs.push(run);
+        let mut heads = Vec::with_capacity(self.runs.len());
+        for mut run in self.runs {
+            let begin = run.spill.seek(SeekFrom::Start(0));
+            begin.map_err(Stopped::scratch)?;
+            if let Some(record) = run.next()? {
+                heads.push(Head { record, run });
+            }
         }
-        Ok(Sorted::Merged { heads, runs })
+        Ok(Sorted::Merged(heads.into()))
+    }
+
+    /// Makes room for another record: twice as much as there was, as long as that may be.
+    #[cold]
+    fn make_room(&mut self) -> Result<(), Stopped> {
+        let nr_records = self.records.len();
+        match self.nr_records_max.saturating_sub(nr_records) {
+            0 => self.spill()?,
+            nr_left => {
+                let nr_more = nr_records.max(NR_RECORDS_MIN).min(nr_left);
+                self.records.reserve_exact(nr_more);
+            }
+        }
+        Ok(())
     }
 
     /// Writes what is in memory as a sorted run.
     fn spill(&mut self) -> Result<(), Stopped> {
         sort(&mut self.records);
-        let mut run = self.scratch.spill().map_err(Stopped::scratch)?;
-        let mut writer = BufWriter::with_capacity(READ_LEN, &mut run);
-        for record in self.records.drain(..) {
-            let mut bytes = [0; RECORD_LEN];
-            bytes[..8].copy_from_slice(&record.key.to_le_bytes());
-            bytes[8..].copy_from_slice(&record.block.0.to_le_bytes());
-            writer.write_all(&bytes).map_err(Stopped::scratch)?;
-        }
-        writer.flush().map_err(Stopped::scratch)?;
-        drop(writer);
-        self.runs.push(run);
+        let spill = self.room.scratch.borrow_mut().spill();
+        let mut spill = spill.map_err(Stopped::scratch)?;
+        let bytes = self.records.as_slice().as_bytes();
+        spill.write_all(bytes).map_err(Stopped::scratch)?;
+        self.runs.push(Run {
+            spill,
+            nr_left: self.records.len(),
+            read: Vec::new(),
+        });
+        self.records.clear();
         Ok(())
     }
 }
 
-impl Sorted {
-    /// Puts the blocks with the next key into `blocks`; returns the key.
+impl<T: Record> Sorted<T> {
+    /// Returns the next record.
     ///
     /// # Errors
     /// If scratch space cannot be read.
     #[inline]
-    pub(crate) fn next_group(&mut self, blocks: &mut Vec<BlockId>) -> Result<Option<u64>, Stopped> {
-        blocks.clear();
+    pub(crate) fn next(&mut self) -> Result<Option<T>, Stopped> {
         match self {
-            Sorted::Whole { records, next } => {
-                let Some(key) = records.get(*next).map(|record| record.key) else {
+            Sorted::Whole(records) => Ok(records.next()),
+            Sorted::Merged(heads) => {
+                let Some(mut head) = heads.peek_mut() else {
                     return Ok(None);
                 };
-                let same = records[*next..].iter().take_while(|it| it.key == key);
-                blocks.extend(same.map(|record| record.block));
-                *next += blocks.len();
-                Ok(Some(key))
-            }
-            Sorted::Merged { heads, runs } => {
-                let Some(Reverse((Record { key, .. }, _))) = heads.peek().copied() else {
-                    return Ok(None);
-                };
-                while let Some(Reverse((record, run_idx))) = heads.peek().copied()
-                    && record.key == key
-                {
-                    heads.pop();
-                    blocks.push(record.block);
-                    let next = next_of(&mut runs[run_idx])?;
-                    heads.extend(next.map(|record| Reverse((record, run_idx))));
+                let record = head.record;
+                match head.run.next()? {
+                    Some(next) => head.record = next,
+                    None => drop(PeekMut::pop(head)),
                 }
-                Ok(Some(key))
+                Ok(Some(record))
             }
         }
     }
 }
 
+impl<T: Record> Run<T> {
+    #[inline]
+    fn next(&mut self) -> Result<Option<T>, Stopped> {
+        if self.read.is_empty() && 0 < self.nr_left {
+            let nr_read = (READ_LEN / size_of::<T>()).clamp(1, self.nr_left);
+            self.read.resize(nr_read, T::new_zeroed());
+            let bytes = self.read.as_mut_slice().as_mut_bytes();
+            self.spill.read_exact(bytes).map_err(Stopped::scratch)?;
+            self.read.reverse();
+            self.nr_left -= nr_read;
+        }
+        Ok(self.read.pop())
+    }
+}
+
+impl<T: Record> Ord for Head<T> {
+    fn cmp(&self, other: &Head<T>) -> std::cmp::Ordering {
+        // The least is on top.
+        other.record.cmp(&self.record)
+    }
+}
+
+impl<T: Record> PartialOrd for Head<T> {
+    fn partial_cmp(&self, other: &Head<T>) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Record> PartialEq for Head<T> {
+    fn eq(&self, other: &Head<T>) -> bool {
+        self.record == other.record
+    }
+}
+
+impl<T: Record> Eq for Head<T> {}
+
 /// Puts records in order.
-fn sort(records: &mut Vec<Record>) {
-    // Keys are hashes: hardly any two differ in the lower bits only.
-    radix::sort_by_bits(records, LOW_BITS, |record| record.key);
-    for same in records.chunk_by_mut(|one, other| one.key >> LOW_BITS == other.key >> LOW_BITS) {
+fn sort<T: Record>(records: &mut Vec<T>) {
+    radix::sort_by_bits(records, T::LOW_BITS, T::number);
+    let upper = |record: &T| record.number() >> T::LOW_BITS;
+    for same in records.chunk_by_mut(|one, other| upper(one) == upper(other)) {
         if !same.is_sorted() {
             same.sort_unstable();
         }
     }
 }
 
-/// Reads the next record of a run.
-fn next_of(run: &mut BufReader<Box<dyn Spill>>) -> Result<Option<Record>, Stopped> {
-    let mut bytes = [0; RECORD_LEN];
-    match run.read_exact(&mut bytes) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(Stopped::scratch(error)),
-    }
-    let [key, block] = [0, 8].map(|at| {
-        let mut number = [0; 8];
-        number.copy_from_slice(&bytes[at..at + 8]);
-        u64::from_le_bytes(number)
-    });
-    let block = BlockId(block);
-    Ok(Some(Record { key, block }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable,
+    )]
+    #[repr(C)]
+    struct Pair {
+        key: u64,
+        value: u64,
+    }
+
+    impl Record for Pair {
+        const LOW_BITS: u32 = 3;
+
+        fn number(&self) -> u64 {
+            self.key
+        }
+    }
+
     #[test]
     fn spilled_records_come_back_in_order() {
-        let records: Vec<Record> = (0..1000_u64)
-            .map(|n| Record {
+        let records: Vec<Pair> = (0..1000_u64)
+            .map(|n| Pair {
                 key: n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56,
-                block: BlockId(n),
+                value: n,
             })
             .collect();
         let mut expected = records.clone();
         expected.sort_unstable();
-        for bytes_max in [RECORD_LEN, 37 * RECORD_LEN, 1 << 20] {
+        for bytes_max in [1, 37 * 2 * size_of::<Pair>(), 1 << 20] {
             let mut scratch = InMemory;
-            let mut sorter = Sorter::new(bytes_max, &mut scratch);
+            let room = Room::new(bytes_max, &mut scratch);
+            let mut sorter = room.sorter(1);
             for record in &records {
                 sorter.push(*record).expect("memory has room");
             }
             let mut sorted = sorter.finish().expect("memory can be read");
-            let (mut found, mut blocks) = (Vec::new(), Vec::new());
-            while let Some(key) = sorted.next_group(&mut blocks).expect("memory can be read") {
-                found.extend(blocks.iter().map(|&block| Record { key, block }));
+            let mut found = Vec::new();
+            while let Some(record) = sorted.next().expect("memory can be read") {
+                found.push(record);
             }
             assert_eq!(found, expected);
         }

@@ -5,193 +5,321 @@
 //! too have twice the bits to witness for them, and that is enough. What stands alone is read and
 //! hashed: one block of each group, so that the reading is little however often something is
 //! there.
+//!
+//! Classes are looked at one by one, as many at a time as there is memory for: that many blocks
+//! are read in the order of storage.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use volume::Volume;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::catalog::Catalog;
-use crate::classes::{ClassId, Member, class_id};
+use crate::bits::Bits;
+use crate::catalog::{BlockId, Catalog};
+use crate::classes::{ClassId, Classes, Equals};
 use crate::hash;
 use crate::report::{Report, Stopped};
+use crate::runs::each_place;
+use crate::sort::{Record, Room, Sorted};
 use crate::watch::Watch;
 
-/// No member, no class.
-const NONE: u32 = u32::MAX;
+/// No class.
+const NONE: ClassId = ClassId::MAX;
+/// The part of the memory for sorting that sorting by class takes: beside it are all classes.
+const SORTED_PART: usize = 4;
+/// The part of the memory for sorting that the classes take that are looked at at a time, and
+/// bytes for each of their blocks: with a group, a range to be read and a hash.
+const WINDOW_PART: usize = 2;
+const WINDOW_LEN: usize = 128;
 
-/// Splits classes into groups that are equal with enough evidence; `members` are in the order of
-/// blocks, before and after.
+/// A block with its class, and those of the blocks beside it in the file that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Member {
+    class: ClassId,
+    behind: ClassId,
+    before: ClassId,
+    /// The upper and the lower half of the block's number.
+    block: [u32; 2],
+}
+
+impl Record for Member {
+    fn number(&self) -> u64 {
+        u64::from(self.class)
+    }
+}
+
+impl Member {
+    fn block(&self) -> BlockId {
+        let [upper, lower] = self.block;
+        BlockId(u64::from(upper) << 32 | u64::from(lower))
+    }
+}
+
+/// Splits classes into groups that are equal with enough evidence.
 ///
 /// # Errors
-/// If the volume fails as a whole, or the watch says stop.
+/// If members cannot be sorted, the volume fails as a whole, or the watch says stop.
 pub(crate) fn settle(
     catalog: &Catalog,
-    (members, keys): (&mut Vec<Member>, &mut Vec<u64>),
-    distrusted: &FxHashSet<u64>,
+    classes: Classes,
+    distrusted: &FxHashSet<ClassId>,
+    room: &Room<'_>,
     volume: &mut dyn Volume,
     watch: &mut dyn Watch,
     report: &mut Report,
+) -> Result<Classes, Stopped> {
+    let settled = settled(catalog, &classes, distrusted, room)?;
+    let is_settled = |class: ClassId| settled.as_ref().is_some_and(|it| it.has(class.into()));
+    let mut sorter = room.sorter(SORTED_PART);
+    each_member(catalog, &classes, distrusted, |member| {
+        match is_settled(member.class) {
+            true => Ok(()),
+            false => sorter.push(member),
+        }
+    })?;
+    let mut sorted = sorter.finish()?;
+    let mut equals = Equals::new(catalog, room);
+    // What is not told again is not equal to anything.
+    let kept = classes.retain(|_, class| is_settled(class));
+    let nr_max = room.nr_items(WINDOW_PART, WINDOW_LEN).max(2);
+    let mut window = Window::default();
+    loop {
+        let is_last = window.fill(&mut sorted, nr_max)?;
+        let to_read = window.group();
+        let blocks: Vec<BlockId> = to_read.iter().map(|(block, _)| *block).collect();
+        let hashes = hash::strong(catalog, &blocks, volume, watch, report)?;
+        drop(blocks);
+        window.join_equals(&to_read, &hashes);
+        window.tell(&mut equals)?;
+        if is_last {
+            break;
+        }
+    }
+    Ok(equals.into_classes(kept)?.0)
+}
+
+/// Returns which classes need not be looked at: all of their members have neighbours of one class
+/// on one side, as copies have. `None` if that takes too much memory, there being so many.
+fn settled(
+    catalog: &Catalog,
+    classes: &Classes,
+    distrusted: &FxHashSet<ClassId>,
+    room: &Room<'_>,
+) -> Result<Option<Bits>, Stopped> {
+    const UNSEEN: ClassId = NONE;
+    const DIFFERENT: ClassId = ClassId::MAX - 1;
+    if room.nr_items(SORTED_PART, size_of::<[ClassId; 2]>()) < classes.len() {
+        return Ok(None);
+    }
+    let mut neighbours = vec![[UNSEEN; 2]; classes.len()];
+    each_member(catalog, classes, distrusted, |member| {
+        let known = &mut neighbours[member.class as usize];
+        for (known, next) in known.iter_mut().zip([member.behind, member.before]) {
+            *known = match *known {
+                _ if next == NONE => DIFFERENT,
+                UNSEEN => next,
+                known if known == next => known,
+                _ => DIFFERENT,
+            };
+        }
+        Ok(())
+    })?;
+    let mut settled = Bits::new(classes.len() as u64);
+    for (known, class) in neighbours.iter().zip(0..) {
+        if *known != [DIFFERENT; 2] {
+            settled.set(class);
+        }
+    }
+    Ok(Some(settled))
+}
+
+/// Calls `visit` with all blocks that have a class, in the order of files.
+fn each_member(
+    catalog: &Catalog,
+    classes: &Classes,
+    distrusted: &FxHashSet<ClassId>,
+    mut visit: impl FnMut(Member) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
-    let mut groups = Groups::new(members.len());
-    number_by_appearance(members, keys);
-    let is_distrusted: Vec<bool> = keys.iter().map(|key| distrusted.contains(key)).collect();
-    let mut agreeing = [Agreeing::new(keys.len()), Agreeing::new(keys.len())];
-    for (behind, member_idx) in behind(catalog, members).into_iter().zip(0..) {
-        let Some(neighbour) = members.get(behind as usize) else {
-            continue;
+    let mut last: Option<Member> = None;
+    let is_trusted = |member: &Member| !distrusted.contains(&member.class);
+    each_place(catalog, classes, |place| {
+        let mut next = Member {
+            class: place.class,
+            behind: NONE,
+            before: NONE,
+            block: [(place.block.0 >> 32) as u32, place.block.0 as u32],
         };
-        let class = members[member_idx as usize].class;
-        let [before_it, behind_it] = &mut agreeing;
-        if !is_distrusted[class as usize] && !is_distrusted[neighbour.class as usize] {
-            behind_it.note(class, neighbour.class, member_idx, &mut groups);
-            before_it.note(neighbour.class, class, behind, &mut groups);
+        if let Some(last) = &mut last
+            && place.goes_on
+            && is_trusted(last)
+            && is_trusted(&next)
+        {
+            last.behind = next.class;
+            next.before = last.class;
         }
-    }
-    for agreeing in agreeing {
-        agreeing.finish(&mut groups);
-    }
-    // One block of each group stands for it, where a class has more than one group.
-    let mut nr_groups = vec![0_u32; keys.len()];
-    for (member, member_idx) in members.iter().zip(0..) {
-        nr_groups[member.class as usize] += u32::from(groups.of(member_idx) == member_idx);
-    }
-    let is_open = |member: &Member| 1 < nr_groups[member.class as usize];
-    let leaders = members.iter().zip(0..).filter(|(member, member_idx)| {
-        is_open(member) && groups.parent[*member_idx as usize] == *member_idx
-    });
-    let leaders: Vec<(Member, u32)> = leaders.map(|(member, idx)| (*member, idx)).collect();
-    let blocks: Vec<_> = leaders.iter().map(|(member, _)| member.block).collect();
-    let hashes = hash::strong(catalog, &blocks, volume, watch, report)?;
-    let mut by_hash: FxHashMap<(ClassId, u64), u32> = FxHashMap::default();
-    for ((member, member_idx), hash) in leaders.iter().zip(hashes) {
-        if let Some(hash) = hash {
-            let first = *by_hash.entry((member.class, hash)).or_insert(*member_idx);
-            groups.join(first, *member_idx);
+        match last.replace(next) {
+            Some(done) => visit(done),
+            None => Ok(()),
         }
-    }
-    renumber(members, keys, &mut groups);
-    Ok(())
-}
-
-/// Makes each group a class of its own, and drops those of one member.
-fn renumber(members: &mut Vec<Member>, keys: &mut Vec<u64>, groups: &mut Groups) {
-    // By the member that stands for a group.
-    let mut sizes = vec![0_u32; members.len()];
-    for member_idx in 0..members.len() as u32 {
-        sizes[groups.of(member_idx) as usize] += 1;
-    }
-    let mut numbers: Vec<ClassId> = vec![NONE; members.len()];
-    let mut new_keys = Vec::with_capacity(keys.len());
-    let mut member_idx = 0;
-    members.retain_mut(|member| {
-        let group = groups.of(member_idx) as usize;
-        member_idx += 1;
-        if sizes[group] < 2 {
-            return false;
-        }
-        if numbers[group] == NONE {
-            numbers[group] = class_id(new_keys.len());
-            new_keys.push(keys[member.class as usize]);
-        }
-        member.class = numbers[group];
-        true
-    });
-    *keys = new_keys;
-}
-
-/// Returns, by member, the index of the member that is the block behind it in its file.
-fn behind(catalog: &Catalog, members: &[Member]) -> Vec<u32> {
-    let mut behind = Vec::with_capacity(members.len());
-    let mut extent_idx = 0;
-    for (member, member_idx) in members.iter().zip(0_u32..) {
-        extent_idx = catalog.locate_from(extent_idx, member.block);
-        let within = (member.block.0 - catalog.known(extent_idx).first.0) as u32;
-        let next = catalog.next_in_file(extent_idx, within);
-        behind.push(next.map_or(NONE, |(next_idx, next_within)| {
-            let next = catalog.known(next_idx).first.0 + u64::from(next_within);
-            // Most often it is the next one.
-            match members.get(member_idx as usize + 1) {
-                Some(beside) if beside.block.0 == next => member_idx + 1,
-                _ => members
-                    .binary_search_by_key(&next, |member| member.block.0)
-                    .map_or(NONE, |found| found as u32),
-            }
-        }));
-    }
-    behind
-}
-
-/// Gives classes numbers in the order in which blocks have them: copies have numbers that follow
-/// each other then, as their blocks do.
-fn number_by_appearance(members: &mut [Member], keys: &mut Vec<u64>) {
-    let mut numbers = vec![NONE; keys.len()];
-    let mut new_keys = Vec::with_capacity(keys.len());
-    for member in members {
-        let number = &mut numbers[member.class as usize];
-        if *number == NONE {
-            *number = class_id(new_keys.len());
-            new_keys.push(keys[member.class as usize]);
-        }
-        member.class = *number;
-    }
-    *keys = new_keys;
-}
-
-/// Members of one class with neighbours of one class, on one side.
-struct Agreeing {
-    /// By class, its first member that has a neighbour, behind the neighbour's class.
-    firsts: Vec<(ClassId, u32)>,
-    /// What has another neighbour than the first: class, neighbour, member.
-    others: Vec<(ClassId, ClassId, u32)>,
-}
-
-impl Agreeing {
-    fn new(nr_classes: usize) -> Agreeing {
-        Agreeing {
-            firsts: vec![(NONE, NONE); nr_classes],
-            others: Vec::new(),
-        }
-    }
-
-    /// Joins a member with the first of its class, if their neighbours are of one class.
-    fn note(&mut self, class: ClassId, neighbour: ClassId, member_idx: u32, groups: &mut Groups) {
-        let first = &mut self.firsts[class as usize];
-        if first.1 == NONE {
-            *first = (neighbour, member_idx);
-        } else if first.0 == neighbour {
-            groups.join(first.1, member_idx);
-        } else {
-            self.others.push((class, neighbour, member_idx));
-        }
-    }
-
-    /// Joins the others among each other.
-    fn finish(mut self, groups: &mut Groups) {
-        self.others.sort_unstable();
-        for pair in self.others.windows(2) {
-            if let [one, two] = pair
-                && (one.0, one.1) == (two.0, two.1)
-            {
-                groups.join(one.2, two.2);
-            }
-        }
+    })?;
+    match last {
+        Some(done) => visit(done),
+        None => Ok(()),
     }
 }
 
-/// Which members are joined.
-struct Groups {
+/// The classes that are looked at at a time.
+#[derive(Default)]
+struct Window {
+    /// Their members in order, and behind them those of a class that is not whole yet.
+    members: Vec<Member>,
+    /// How many members belong to classes that are looked at now.
+    nr_now: usize,
+    /// By member, an earlier one or itself of the same group.
     parent: Vec<u32>,
+    /// What there was of a class that does not fit.
+    large: Large,
 }
 
-impl Groups {
-    fn new(nr_members: usize) -> Groups {
-        Groups {
-            parent: (0..nr_members as u32).collect(),
+/// A class that is looked at piece by piece: each group of each piece has to be read.
+#[derive(Default)]
+struct Large {
+    class: Option<ClassId>,
+    /// By hash, the block that stands for the group, and whether it has been told.
+    by_hash: FxHashMap<u64, (BlockId, bool)>,
+    /// The hashes of groups of the window, by the member that stands for each.
+    hashes: FxHashMap<u32, u64>,
+}
+
+impl Window {
+    /// Takes the next classes; returns whether they are the last ones.
+    fn fill(&mut self, sorted: &mut Sorted<Member>, nr_max: usize) -> Result<bool, Stopped> {
+        self.members.drain(..self.nr_now);
+        let mut is_last = false;
+        while self.members.len() < nr_max && !is_last {
+            match sorted.next()? {
+                Some(member) => self.members.push(member),
+                None => is_last = true,
+            }
         }
+        let [first, last] = [self.members.first(), self.members.last()];
+        let [first, last] = [first, last].map(|member| member.map(|it| it.class));
+        let nr_whole = self.members.partition_point(|it| Some(it.class) < last);
+        let is_cut = !is_last && nr_whole == 0;
+        self.nr_now = match is_last || is_cut {
+            true => self.members.len(),
+            false => nr_whole,
+        };
+        if self.large.class.is_none() || self.large.class != first {
+            self.large = Large {
+                class: first.filter(|_| is_cut),
+                ..Large::default()
+            };
+        }
+        Ok(is_last)
+    }
+
+    /// Groups members by what their neighbours witness. Returns one block for each group that has
+    /// to be read, in the order of blocks, with the member.
+    fn group(&mut self) -> Vec<(BlockId, u32)> {
+        self.parent.clear();
+        self.parent.extend(0..self.nr_now as u32);
+        let mut open = Vec::new();
+        let mut by_before: Vec<(ClassId, u32)> = Vec::new();
+        let mut first = 0;
+        while first < self.nr_now {
+            let class = self.members[first].class;
+            let of_class = self.members[first..self.nr_now].iter();
+            let nr_members = of_class.take_while(|it| it.class == class).count();
+            let range = first..first + nr_members;
+            for idx in range.start + 1..range.end {
+                let [one, other] = [self.members[idx - 1].behind, self.members[idx].behind];
+                if one == other && one != NONE {
+                    self.join(idx as u32 - 1, idx as u32);
+                }
+            }
+            // Most often that is enough.
+            let mut nr_groups = self.leaders(range.clone()).count();
+            if 1 < nr_groups {
+                by_before.clear();
+                let before = |idx: usize| (self.members[idx].before, idx as u32);
+                by_before.extend(range.clone().map(before).filter(|it| it.0 != NONE));
+                by_before.sort_unstable();
+                for pair in by_before.windows(2) {
+                    if pair[0].0 == pair[1].0 {
+                        self.join(pair[0].1, pair[1].1);
+                    }
+                }
+                nr_groups = self.leaders(range.clone()).count();
+            }
+            if 1 < nr_groups || self.large.class == Some(class) {
+                let leaders = self.leaders(range.clone());
+                open.extend(leaders.map(|idx| (self.members[idx as usize].block(), idx)));
+            }
+            first = range.end;
+        }
+        open.sort_unstable();
+        open
+    }
+
+    /// Joins groups of a class that have the same hash.
+    fn join_equals(&mut self, open: &[(BlockId, u32)], hashes: &[Option<u64>]) {
+        let mut by_hash: FxHashMap<(ClassId, u64), u32> = FxHashMap::default();
+        for ((_, idx), hash) in open.iter().zip(hashes) {
+            if let Some(hash) = *hash {
+                let class = self.members[*idx as usize].class;
+                let first = *by_hash.entry((class, hash)).or_insert(*idx);
+                self.join(first, *idx);
+            }
+        }
+        for ((class, hash), idx) in by_hash {
+            if self.large.class == Some(class) {
+                let leader = self.leader(idx);
+                self.large.hashes.insert(leader, hash);
+            }
+        }
+    }
+
+    /// Tells which members are equal.
+    fn tell(&mut self, equals: &mut Equals<'_, '_>) -> Result<(), Stopped> {
+        // By member that stands for a group, how many there are and the first block.
+        let mut groups = vec![(0_u32, BlockId(u64::MAX)); self.nr_now];
+        for idx in 0..self.nr_now {
+            let block = self.members[idx].block();
+            let (nr, first) = &mut groups[self.leader(idx as u32) as usize];
+            *nr += 1;
+            *first = block.min(*first);
+        }
+        // Groups of a large class go on with what was told of them.
+        for (idx, hash) in std::mem::take(&mut self.large.hashes) {
+            let (nr, first) = &mut groups[idx as usize];
+            let (stands, is_told) = self.large.by_hash.entry(hash).or_insert((*first, false));
+            if *stands != *first {
+                if !std::mem::replace(is_told, true) {
+                    equals.push(*stands, *stands)?;
+                }
+                (*nr, *first) = (nr.saturating_add(1), *stands);
+            }
+            *is_told |= 1 < *nr;
+        }
+        for idx in 0..self.nr_now {
+            let (nr, first) = groups[self.leader(idx as u32) as usize];
+            if 1 < nr {
+                equals.push(self.members[idx].block(), first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the members in a range that stand for their groups.
+    fn leaders(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = u32> {
+        let range = range.start as u32..range.end as u32;
+        range.filter(|idx| self.parent[*idx as usize] == *idx)
     }
 
     /// Returns the member that stands for a member's group.
-    fn of(&mut self, member_idx: u32) -> u32 {
-        let mut at = member_idx;
+    fn leader(&mut self, idx: u32) -> u32 {
+        let mut at = idx;
         while self.parent[at as usize] != at {
             let above = self.parent[at as usize];
             self.parent[at as usize] = self.parent[above as usize];
@@ -201,7 +329,7 @@ impl Groups {
     }
 
     fn join(&mut self, one: u32, two: u32) {
-        let (one, two) = (self.of(one), self.of(two));
+        let (one, two) = (self.leader(one), self.leader(two));
         // The earlier one stands for both.
         self.parent[one.max(two) as usize] = one.min(two);
     }

@@ -66,20 +66,17 @@ fn own<'a>(
     classes: &'a Classes,
     candidate: &'a Candidate,
 ) -> impl Iterator<Item = ClassId> + 'a {
-    let extent_idx = candidate.extent_idx;
-    let live = catalog.known(extent_idx).live_blocks();
-    live.filter_map(move |within| classes.of(extent_idx, within))
+    let known = catalog.known(candidate.extent_idx);
+    classes.within(&known).map(|(_, class)| class)
 }
 
 /// Returns, by class, how many blocks of it extents have that stay.
 fn nr_stored(catalog: &Catalog, classes: &Classes, goes: &[bool]) -> Vec<u32> {
     let mut nr_stored = vec![0; classes.len()];
-    for (known, extent_idx) in catalog.extents.iter().zip(0..) {
-        if !goes[extent_idx as usize] && classes.has_any(extent_idx) {
-            let own = known
-                .live_blocks()
-                .filter_map(|within| classes.of(extent_idx, within));
-            own.for_each(|class| nr_stored[class as usize] += 1);
+    for (extent_idx, known) in catalog.iter() {
+        if !goes[extent_idx as usize] {
+            let own = classes.within(&known);
+            own.for_each(|(_, class)| nr_stored[class as usize] += 1);
         }
     }
     nr_stored

@@ -29,7 +29,7 @@ pub(super) fn split(
     full: &[ExtentIdx],
     options: &Options,
 ) -> Option<Classes> {
-    let mut weights = vec![0_u32; catalog.extents.len()];
+    let mut weights = vec![0_u32; catalog.len()];
     for candidate in found.iter() {
         weights[candidate.extent_idx as usize] = candidate.references.len() as u32;
     }
@@ -42,15 +42,16 @@ pub(super) fn split(
         return None;
     }
     let full: FxHashSet<ExtentIdx> = full.iter().copied().collect();
-    let mut split = classes.clone();
     let mut parts: FxHashMap<ClassId, Part> = FxHashMap::default();
-    for (extent_idx, within, class) in blocks(catalog, classes) {
+    let mut nr_classes = classes.len() as ClassId;
+    let mut extent_idx = 0;
+    let split = classes.map(|block, class| {
+        extent_idx = catalog.locate_from(extent_idx, block);
         if full.contains(&extent_idx) {
-            split.assign(extent_idx, within, None);
-            continue;
+            return None;
         }
         if totals[class as usize] <= nr_max {
-            continue;
+            return Some(class);
         }
         let part = parts.entry(class).or_insert(Part {
             class,
@@ -63,62 +64,47 @@ pub(super) fn split(
             false => 0,
         };
         if nr_max < part.nr_references + weight && 0 < part.nr_references {
-            part.class = split.add_like(class);
+            part.class = nr_classes;
+            nr_classes += 1;
             part.nr_references = 0;
         }
         part.nr_references += weight;
         part.last = Some(extent_idx);
-        split.assign(extent_idx, within, Some(part.class));
-    }
-    drop_lonely(catalog, &mut split);
+        Some(part.class)
+    });
+    let split = without_lonely(split);
     for candidate in found {
-        let extent_idx = candidate.extent_idx;
-        let mut live = catalog.known(extent_idx).live_blocks();
-        candidate.is_all_duplicate = live.all(|within| split.of(extent_idx, within).is_some());
+        let known = catalog.known(candidate.extent_idx);
+        candidate.is_all_duplicate = split.nr_within(&known) == known.nr_live();
     }
     Some(split)
-}
-
-/// Returns every block that has a class, in the order of storage.
-fn blocks<'a>(
-    catalog: &'a Catalog,
-    classes: &'a Classes,
-) -> impl Iterator<Item = (ExtentIdx, u32, ClassId)> + 'a {
-    let extents = catalog.extents.iter().zip(0..);
-    let extents = extents.filter(|(_, extent_idx)| classes.has_any(*extent_idx));
-    extents.flat_map(move |(known, extent_idx)| {
-        let with_class = move |within| Some((extent_idx, within, classes.of(extent_idx, within)?));
-        known.live_blocks().filter_map(with_class)
-    })
 }
 
 /// Returns, by class, how many references its blocks have.
 fn totals(catalog: &Catalog, classes: &Classes, weights: &[u32], is_by_block: bool) -> Vec<u64> {
     let mut totals = vec![0_u64; classes.len()];
     let mut lasts = vec![ExtentIdx::MAX; if is_by_block { 0 } else { classes.len() }];
-    for (extent_idx, _, class) in blocks(catalog, classes) {
-        if let Some(last) = lasts.get_mut(class as usize)
-            && std::mem::replace(last, extent_idx) == extent_idx
-        {
-            continue;
+    for (extent_idx, known) in catalog.iter() {
+        for (_, class) in classes.within(&known) {
+            if let Some(last) = lasts.get_mut(class as usize)
+                && std::mem::replace(last, extent_idx) == extent_idx
+            {
+                continue;
+            }
+            totals[class as usize] += u64::from(weights[extent_idx as usize]);
         }
-        totals[class as usize] += u64::from(weights[extent_idx as usize]);
     }
     totals
 }
 
 /// Takes blocks out of classes that have no other one.
-fn drop_lonely(catalog: &Catalog, classes: &mut Classes) {
+fn without_lonely(classes: Classes) -> Classes {
     let mut numbers = vec![0_u32; classes.len()];
-    for (.., class) in blocks(catalog, classes) {
+    for (_, class) in classes.iter() {
         let number = &mut numbers[class as usize];
         *number = number.saturating_add(1);
     }
-    let is_lonely = |(.., class): &(ExtentIdx, u32, ClassId)| numbers[*class as usize] == 1;
-    let lonely: Vec<_> = blocks(catalog, classes).filter(is_lonely).collect();
-    for (extent_idx, within, _) in lonely {
-        classes.assign(extent_idx, within, None);
-    }
+    classes.retain(|_, class| numbers[class as usize] != 1)
 }
 
 /// What references are moved to: an extent that stays, or a stretch that is written.
@@ -155,7 +141,7 @@ impl<'a> Loads<'a> {
         for extent_idx in self.catalog.extents_in(file, offset, len) {
             let of_candidate = self.of_candidates.get(&extent_idx).copied();
             let known = self.catalog.known(extent_idx);
-            let nr_before = of_candidate.unwrap_or(known.nr_references as usize);
+            let nr_before = of_candidate.unwrap_or(known.facts.nr_references as usize);
             self.add(Crowded::Extent(extent_idx), nr_before, rank);
         }
     }

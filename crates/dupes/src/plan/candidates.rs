@@ -7,6 +7,7 @@ use volume::{
     Compression, Extent, ExtentReferences, File, FileId, Reference, ReferenceKind, Volume,
 };
 
+use super::allowance::{self, Allowance};
 use super::{Stay, StayReason};
 use crate::catalog::{self, Catalog, ExtentIdx, Known};
 use crate::classes::Classes;
@@ -54,6 +55,16 @@ impl Stays {
     }
 }
 
+/// What [`find`] asks with.
+pub(super) struct Asking<'a> {
+    /// What the run is asked to do.
+    pub(super) options: &'a Options,
+    /// How much memory there may be for what is found.
+    pub(super) allowance: &'a mut Allowance,
+    /// Counts what stays.
+    pub(super) stays: &'a mut Stays,
+}
+
 /// What [`find`] found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
@@ -69,24 +80,30 @@ type Files = FxHashMap<FileId, Option<File>>;
 /// Returns the extents that could go.
 ///
 /// # Errors
-/// If the volume fails as a whole, or the watch says stop.
-pub(crate) fn find(
+/// If the volume fails as a whole, it takes too much memory, or the watch says stop.
+pub(super) fn find(
     catalog: &Catalog,
     classes: &Classes,
-    options: &Options,
+    asking: Asking<'_>,
     volume: &mut dyn Volume,
     watch: &mut dyn Watch,
-    stays: &mut Stays,
     report: &mut Report,
 ) -> Result<Found, Stopped> {
+    let Asking {
+        options,
+        allowance,
+        stays,
+    } = asking;
     let mut worth_asking = Vec::new();
-    for (known, extent_idx) in catalog.extents.iter().zip(0..) {
-        let nr_duplicate = nr_duplicate(classes, known, extent_idx);
+    for (extent_idx, known) in catalog.iter() {
+        let nr_duplicate = classes.nr_within(&known);
         let is_all_duplicate = 0 < nr_duplicate && nr_duplicate == known.nr_live();
         let is_plain = known.extent.compression == Compression::None;
         let may_be_rewritten = is_plain && options.rewrite != Rewrite::Never;
         let has_waste = u64::from(known.nr_live()) * catalog.block < known.extent.disk_bytes;
+        allowance.take(nr_duplicate.into(), allowance::BLOCK_BYTES)?;
         if is_all_duplicate || may_be_rewritten && (0 < nr_duplicate || has_waste) {
+            allowance.take(1, allowance::CANDIDATE_BYTES)?;
             worth_asking.push((extent_idx, is_all_duplicate, may_be_rewritten));
         } else if 0 < nr_duplicate {
             stays.add(StayReason::Needed, u64::from(nr_duplicate) * catalog.block);
@@ -104,8 +121,10 @@ pub(crate) fn find(
         for (&(extent_idx, is_all_duplicate, may_be_rewritten), answer) in asked.iter().zip(answers)
         {
             let known = catalog.known(extent_idx);
+            let nr_references = answer.references.len() as u64;
+            allowance.take(nr_references, allowance::REFERENCE_BYTES)?;
             let sizes = load_files(&answer, &mut files, volume, report)?;
-            match why_it_stays(catalog, known, &answer, &files, options.nr_references_max) {
+            match why_it_stays(catalog, &known, &answer, &files, options.nr_references_max) {
                 None => found.candidates.push(Candidate {
                     extent_idx,
                     references: answer.references,
@@ -117,22 +136,13 @@ pub(crate) fn find(
                     if reason == StayReason::TooManyReferences {
                         found.full.push(extent_idx);
                     }
-                    let nr_duplicate = nr_duplicate(classes, known, extent_idx);
+                    let nr_duplicate = classes.nr_within(&known);
                     stays.add(reason, u64::from(nr_duplicate) * catalog.block);
                 }
             }
         }
     }
     Ok(found)
-}
-
-/// Returns how many blocks of an extent have an equal.
-pub(crate) fn nr_duplicate(classes: &Classes, known: &Known, extent_idx: ExtentIdx) -> u32 {
-    if !classes.has_any(extent_idx) {
-        return 0;
-    }
-    let has_equal = |within: &u32| classes.of(extent_idx, *within).is_some();
-    known.live_blocks().filter(has_equal).count() as u32
 }
 
 /// Learns of the files of references; returns their sizes.
@@ -168,12 +178,12 @@ fn load_files(
 /// Returns why an extent cannot go, if it cannot.
 fn why_it_stays(
     catalog: &Catalog,
-    known: &Known,
+    known: &Known<'_>,
     answer: &ExtentReferences,
     files: &Files,
     nr_references_max: usize,
 ) -> Option<StayReason> {
-    if known.has_prealloc {
+    if known.facts.has_prealloc {
         return Some(StayReason::Preallocated);
     }
     if !answer.is_complete || answer.references.is_empty() {
@@ -197,7 +207,7 @@ fn why_it_stays(
 /// Returns why a reference cannot be moved, if it cannot.
 fn why_reference_stays(
     catalog: &Catalog,
-    known: &Known,
+    known: &Known<'_>,
     reference: &Reference,
     file: Option<File>,
     own_tails: &[(u32, u32)],

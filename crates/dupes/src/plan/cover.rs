@@ -61,26 +61,22 @@ fn chosen(component: &[Set]) -> Vec<usize> {
 
 /// Returns the candidates that could go without anything being written.
 fn sets(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Vec<Set> {
-    let mut is_set = vec![false; catalog.extents.len()];
+    let mut is_set = vec![false; catalog.len()];
     for candidate in found.iter().filter(|candidate| candidate.is_all_duplicate) {
         is_set[candidate.extent_idx as usize] = true;
     }
     let mut is_covered = vec![false; classes.len()];
-    for (known, extent_idx) in catalog.extents.iter().zip(0..) {
-        if !is_set[extent_idx as usize] && classes.has_any(extent_idx) {
-            let own = known
-                .live_blocks()
-                .filter_map(|within| classes.of(extent_idx, within));
-            own.for_each(|class| is_covered[class as usize] = true);
+    for (extent_idx, known) in catalog.iter() {
+        if !is_set[extent_idx as usize] {
+            let own = classes.within(&known);
+            own.for_each(|(_, class)| is_covered[class as usize] = true);
         }
     }
     let with_idx = found.iter().enumerate();
     let sets = with_idx.filter(|(_, candidate)| candidate.is_all_duplicate);
     let sets = sets.map(|(candidate_idx, candidate)| {
         let known = catalog.known(candidate.extent_idx);
-        let own = known
-            .live_blocks()
-            .filter_map(|at| classes.of(candidate.extent_idx, at));
+        let own = classes.within(&known).map(|(_, class)| class);
         let mut elements: Vec<ClassId> = own.filter(|&class| !is_covered[class as usize]).collect();
         elements.sort_unstable();
         elements.dedup();

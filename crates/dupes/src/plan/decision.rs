@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::StayReason;
-use super::candidates::{self, Candidate, Stays};
+use super::candidates::{Candidate, Stays};
 use crate::catalog::Catalog;
 use crate::classes::Classes;
 
@@ -17,7 +17,7 @@ pub(crate) struct Decision {
 impl Decision {
     /// Returns, by extent, whether it goes.
     pub(crate) fn by_extent(&self, catalog: &Catalog, found: &[Candidate]) -> Vec<bool> {
-        let mut goes = vec![false; catalog.extents.len()];
+        let mut goes = vec![false; catalog.len()];
         for (candidate, is_gone) in found.iter().zip(&self.goes) {
             goes[candidate.extent_idx as usize] = *is_gone;
         }
@@ -36,7 +36,7 @@ impl Decision {
     ) {
         for (candidate, idx) in found.iter().zip(0..).filter(|(_, idx)| !self.goes[*idx]) {
             let known = catalog.known(candidate.extent_idx);
-            let nr = candidates::nr_duplicate(classes, known, candidate.extent_idx);
+            let nr = classes.nr_within(&known);
             let reason = match crowding.contains(&idx) {
                 true => StayReason::TooManyReferences,
                 false => StayReason::Needed,

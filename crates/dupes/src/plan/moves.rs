@@ -6,12 +6,14 @@ use std::collections::hash_map::Entry;
 use rustc_hash::FxHashMap;
 use volume::{DedupeTarget, FileId, NR_TARGETS_MAX, Reference};
 
+use super::allowance::{self, Allowance};
 use super::bound::Loads;
 use super::rewriting::Layout;
 use super::sources::{Place, Sources};
 use super::{Batch, Candidate, Decision, Origin, Plan, Prediction, Removed, Rewriting, Step};
-use crate::catalog::{BlockId, Catalog, ExtentIdx};
-use crate::classes::Classes;
+use crate::catalog::{Catalog, ExtentIdx};
+use crate::classes::{ClassId, Classes};
+use crate::report::Stopped;
 
 /// Where the storage is that a reference is moved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,18 +44,28 @@ struct Moving<'a> {
     origins: Vec<Origin>,
 }
 
-/// Makes the plan of a decision.
+/// What a plan has to keep to.
+pub(super) struct Limits {
+    /// The longest request, bytes.
+    pub(super) len_max: u64,
+    /// The most references of an extent.
+    pub(super) nr_references_max: usize,
+    /// How much memory there may be.
+    pub(super) allowance: Allowance,
+}
+
+/// Makes the plan of a decision; or returns the candidates that would give an extent more
+/// references than it may have.
 ///
 /// # Errors
-/// The candidates that would give an extent more than `nr_references_max` references.
+/// [`Stopped::TooLarge`] if there are more moves than there is memory for.
 pub(super) fn plan(
     catalog: &Catalog,
     classes: &Classes,
     found: &[Candidate],
     decision: &Decision,
-    len_max: u64,
-    nr_references_max: usize,
-) -> Result<Plan, Vec<usize>> {
+    mut limits: Limits,
+) -> Result<Result<Plan, Vec<usize>>, Stopped> {
     let mut going: Vec<usize> = (0..found.len()).filter(|&idx| decision.goes[idx]).collect();
     going.sort_by_key(|&idx| {
         let extent = &catalog.known(found[idx].extent_idx).extent;
@@ -74,12 +86,15 @@ pub(super) fn plan(
     };
     for (candidate, rank) in going.iter().zip(0..) {
         for (reference, size) in candidate.references.iter().zip(&candidate.sizes) {
+            let nr_before = moving.moves.len();
             moving.move_reference(candidate.extent_idx, reference, *size, rank);
+            let nr_more = (moving.moves.len() - nr_before) as u64;
+            limits.allowance.take(nr_more, allowance::MOVE_BYTES)?;
         }
     }
-    moving.join_neighbours(len_max);
+    moving.join_neighbours(limits.len_max);
     moving.moves.sort_by_key(|one| (one.rank, one.target));
-    let mut loads = Loads::new(catalog, found, nr_references_max);
+    let mut loads = Loads::new(catalog, found, limits.nr_references_max);
     for one in &moving.moves {
         match one.source {
             Source::File(file) => loads.add_file(file, one.offset, one.len, one.rank),
@@ -90,13 +105,13 @@ pub(super) fn plan(
         }
     }
     let crowding = loads.into_crowding();
-    match crowding.is_empty() {
+    Ok(match crowding.is_empty() {
         true => Ok(moving.into_plan(&going)),
         false => Err(crowding
             .into_iter()
             .map(|rank| candidate_idxs[rank as usize])
             .collect()),
-    }
+    })
 }
 
 impl Moving<'_> {
@@ -136,7 +151,7 @@ impl Moving<'_> {
             });
             self.origins.push(Origin {
                 target,
-                block: BlockId(self.catalog.known(extent_idx).first.0 + u64::from(within)),
+                block: self.catalog.block_of(extent_idx, within),
                 nr_blocks,
             });
             within += nr_blocks;
@@ -146,7 +161,7 @@ impl Moving<'_> {
     /// Returns where the blocks from `within` up to at most `end` of an extent that goes are to
     /// be found: source, offset there, how many of them.
     fn run(&self, extent_idx: ExtentIdx, within: u32, end: u32) -> Option<(Source, u64, u32)> {
-        let class = self.classes.of(extent_idx, within);
+        let class = self.class(extent_idx, within);
         let places = class.map_or(&[][..], |class| self.sources.of(class));
         let with_len = places
             .iter()
@@ -161,7 +176,7 @@ impl Moving<'_> {
         let unit = self.catalog.block;
         let goes_on = |nr: &u32| {
             let expected = (temporary, at + u64::from(*nr) * unit);
-            let class = self.classes.of(extent_idx, within + *nr);
+            let class = self.class(extent_idx, within + *nr);
             let is_kept = class.is_some_and(|class| !self.sources.of(class).is_empty());
             !is_kept && self.written(extent_idx, within + *nr) == Some(expected)
         };
@@ -178,8 +193,8 @@ impl Moving<'_> {
             let Some(next) = self.catalog.next_in_file(at.0, at.1) else {
                 break;
             };
-            let class = self.classes.of(extent_idx, within + nr_blocks);
-            let is_equal = class.is_some() && self.classes.of(next.0, next.1) == class;
+            let class = self.class(extent_idx, within + nr_blocks);
+            let is_equal = class.is_some() && self.class(next.0, next.1) == class;
             // What is equal may be on its way, too.
             if !is_equal || !self.sources.stays(next) {
                 break;
@@ -191,9 +206,13 @@ impl Moving<'_> {
     }
 
     fn written(&self, extent_idx: ExtentIdx, within: u32) -> Option<(u32, u64)> {
-        let class = self.classes.of(extent_idx, within);
-        let block = BlockId(self.catalog.known(extent_idx).first.0 + u64::from(within));
+        let block = self.catalog.block_of(extent_idx, within);
+        let class = self.classes.of(block);
         self.layout.place_of(class, block, self.catalog.block)
+    }
+
+    fn class(&self, extent_idx: ExtentIdx, within: u32) -> Option<ClassId> {
+        self.classes.of(self.catalog.block_of(extent_idx, within))
     }
 
     /// Makes one move of those that go on in source and target, then cuts what is too long.

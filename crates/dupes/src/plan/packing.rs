@@ -7,7 +7,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Candidate, Decision, candidates};
+use super::{Candidate, Decision};
 use crate::catalog::Catalog;
 use crate::classes::Classes;
 
@@ -58,7 +58,7 @@ fn pack(
         let share = match by {
             Order::BySize => 0,
             Order::ByShare => {
-                let nr = candidates::nr_duplicate(classes, known, candidate.extent_idx);
+                let nr = classes.nr_within(&known);
                 u64::from(nr) * SHARE_SCALE / nr_live.max(1)
             }
         };
@@ -73,14 +73,9 @@ fn pack(
     let mut goes = vec![false; found.len()];
     for idx in order {
         let candidate = &found[idx];
-        let extent_idx = candidate.extent_idx;
-        let known = catalog.known(extent_idx);
+        let known = catalog.known(candidate.extent_idx);
         let mut own = Vec::with_capacity(known.nr_live() as usize);
-        own.extend(
-            known
-                .live_blocks()
-                .filter_map(|within| classes.of(extent_idx, within)),
-        );
+        own.extend(classes.within(&known).map(|(_, class)| class));
         let is_elsewhere = |class: &u32| is_stored[*class as usize];
         goes[idx] = if candidate.may_be_rewritten {
             let nr_own = own.len();
@@ -101,17 +96,15 @@ fn pack(
 
 /// Returns, by class, whether an extent has it that cannot go.
 fn stored_anyway(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Vec<bool> {
-    let mut is_candidate = vec![false; catalog.extents.len()];
+    let mut is_candidate = vec![false; catalog.len()];
     for candidate in found {
         is_candidate[candidate.extent_idx as usize] = true;
     }
     let mut is_stored = vec![false; classes.len()];
-    for (known, extent_idx) in catalog.extents.iter().zip(0..) {
-        if !is_candidate[extent_idx as usize] && classes.has_any(extent_idx) {
-            let own = known
-                .live_blocks()
-                .filter_map(|within| classes.of(extent_idx, within));
-            own.for_each(|class| is_stored[class as usize] = true);
+    for (extent_idx, known) in catalog.iter() {
+        if !is_candidate[extent_idx as usize] {
+            let own = classes.within(&known);
+            own.for_each(|(_, class)| is_stored[class as usize] = true);
         }
     }
     is_stored

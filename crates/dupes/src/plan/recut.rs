@@ -6,51 +6,47 @@ use volume::Extent;
 use crate::catalog::{Catalog, Known, Part};
 use crate::classes::Classes;
 
-/// Cuts extents at the blocks that have equals. Blocks keep their numbers.
-pub(super) fn recut(catalog: &Catalog, classes: &Classes) -> (Catalog, Classes) {
-    let mut extents = Vec::new();
-    for (known, extent_idx) in catalog.extents.iter().zip(0..) {
-        let nr_blocks = (known.extent.ram_bytes / catalog.block) as u32;
+/// Cuts extents at the blocks that have equals. Blocks keep their numbers, and so their classes.
+pub(super) fn recut(catalog: &Catalog, classes: &Classes) -> Catalog {
+    let mut recut = Catalog::new(catalog.block, catalog.files.clone());
+    for (_, known) in catalog.iter() {
+        let has_equal = |within: u32| classes.of(known.block(within)).is_some();
         let mut first = 0;
-        while first < nr_blocks {
-            let has_equal = |within: u32| classes.of(extent_idx, within).is_some();
+        while first < known.nr_blocks {
             let mut end = first + 1;
-            while !has_equal(first) && end < nr_blocks && !has_equal(end) {
+            while !has_equal(first) && end < known.nr_blocks && !has_equal(end) {
                 end += 1;
             }
-            extents.push(piece(catalog, known, first, end));
+            push_piece(&mut recut, &known, first, end);
             first = end;
         }
     }
-    let recut = Catalog::new(catalog.block, catalog.files.clone(), extents);
-    let classes = classes.recut(catalog, &recut);
-    (recut, classes)
+    recut.index();
+    recut
 }
 
-/// Returns blocks of an extent as one of their own.
-fn piece(catalog: &Catalog, known: &Known, first: u32, end: u32) -> Known {
-    let bytes = u64::from(end - first) * catalog.block;
-    let inside = known
-        .parts
+/// Adds blocks of an extent as one of their own.
+fn push_piece(recut: &mut Catalog, known: &Known<'_>, first: u32, end: u32) {
+    let block = recut.block;
+    let bytes = u64::from(end - first) * block;
+    let extent = Extent {
+        address: known.extent.address + u64::from(first) * block,
+        disk_bytes: bytes,
+        ram_bytes: bytes,
+        compression: known.extent.compression,
+    };
+    let nr_before = known.parts.partition_point(|part| part.end() <= first);
+    let inside = known.parts[nr_before..]
         .iter()
-        .filter(|part| part.first < end && first < part.end());
+        .take_while(|part| part.first < end);
     let parts = inside.map(|part| {
         let from = part.first.max(first);
         Part {
             first: from - first,
             nr_blocks: part.end().min(end) - from,
-            offset: part.offset + u64::from(from - part.first) * catalog.block,
+            offset: part.offset + u64::from(from - part.first) * block,
             ..*part
         }
     });
-    Known {
-        extent: Extent {
-            address: known.extent.address + u64::from(first) * catalog.block,
-            disk_bytes: bytes,
-            ram_bytes: bytes,
-            compression: known.extent.compression,
-        },
-        parts: parts.collect(),
-        ..known.clone()
-    }
+    recut.push(&extent, known.facts, parts);
 }

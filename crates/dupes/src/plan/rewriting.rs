@@ -52,11 +52,11 @@ impl Layout {
         for (candidate, rank) in going.iter().zip(0_u32..) {
             let extent_idx = candidate.extent_idx;
             let known = catalog.known(extent_idx);
-            for part in &known.parts {
+            for part in known.parts {
                 let mut stretch: Option<(u32, u32)> = None;
                 for within in part.first..part.end() {
-                    let block = BlockId(known.first.0 + u64::from(within));
-                    let is_written = layout.takes(classes.of(extent_idx, within), block, sources);
+                    let block = known.block(within);
+                    let is_written = layout.takes(classes.of(block), block, sources);
                     stretch = match (stretch, is_written) {
                         (Some((first, nr_blocks)), true) => Some((first, nr_blocks + 1)),
                         (None, true) => Some((within, 1)),
@@ -133,7 +133,7 @@ impl Layout {
             ..shown
         };
         let has_room = |temporary: &Temporary| {
-            let is_alike = temporary.is_nodatasum == known.is_nodatasum;
+            let is_alike = temporary.is_nodatasum == known.facts.is_nodatasum;
             let is_full = TEMPORARY_BYTES_MAX < temporary.end + from.len;
             is_alike && !is_full && !temporary.is_closed
         };
@@ -142,7 +142,7 @@ impl Layout {
                 like: shown.file,
                 runs: Vec::new(),
                 rank,
-                is_nodatasum: known.is_nodatasum,
+                is_nodatasum: known.facts.is_nodatasum,
                 end: 0,
                 is_closed: false,
             });
@@ -157,7 +157,7 @@ impl Layout {
         temporary.end = at + u64::from(nr_blocks) * catalog.block;
         temporary.is_closed = !from.len.is_multiple_of(catalog.block);
         temporary.runs.push(RewriteRun { from, at });
-        let block = BlockId(known.first.0 + u64::from(first));
+        let block = known.block(first);
         self.stretches.push((block, nr_blocks, temporary_idx, at));
     }
 }

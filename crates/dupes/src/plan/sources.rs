@@ -23,14 +23,11 @@ impl Sources {
     /// Finds the blocks of extents that stay.
     pub(super) fn new(catalog: &Catalog, classes: &Classes, goes: &[bool]) -> Sources {
         let staying = || {
-            let extents = catalog.extents.iter().zip(0..);
-            let staying = extents.filter(|(_, idx): &(_, ExtentIdx)| !goes[*idx as usize]);
-            staying
-                .filter(|(_, idx)| classes.has_any(*idx))
-                .flat_map(|(known, idx)| {
-                    let of_class = move |within| Some((classes.of(idx, within)?, (idx, within)));
-                    known.live_blocks().filter_map(of_class)
-                })
+            let staying = catalog.iter().filter(|(idx, _)| !goes[*idx as usize]);
+            staying.flat_map(|(idx, known)| {
+                let own = classes.within(&known);
+                own.map(move |(within, class)| (class, (idx, within)))
+            })
         };
         let mut numbers = vec![0_u32; classes.len()];
         for (class, _) in staying() {

@@ -67,4 +67,13 @@ proptest! {
         // What a truncated file has behind its end counts for its checksum.
         prop_assert!(used[1] <= used[0]);
     }
+
+    #[test]
+    fn with_hardly_any_memory_the_same_is_found(ops in tree()) {
+        let used = [1, Options::default().sort_bytes_max].map(|sort_bytes_max| {
+            let options = Options { sort_bytes_max, ..options(Rewrite::Max) };
+            check(&mut build(&ops), &options)
+        });
+        prop_assert_eq!(used[0], used[1]);
+    }
 }
