@@ -371,8 +371,9 @@ pub(crate) struct BenchArguments {
     /// Write a plot of the growth to this file.
     #[arg(long, value_name = "FILE", requires = "scale")]
     pub(crate) svg: Option<PathBuf>,
-    /// Time a first run of dupes with a hashfile on this folder, later ones with nothing changed,
-    /// and an empty pass over the trees instead; nothing is deduped.
+    /// Time a first run of dupes with a hashfile on this folder, later ones with nothing changed
+    /// and with files of its own changed, and an empty pass over the trees instead; nothing is
+    /// deduped.
     #[arg(long, value_name = "FOLDER",
           conflicts_with_all = ["json", "rounds", "profile", "scale", "backend"])]
     pub(crate) again: Option<PathBuf>,

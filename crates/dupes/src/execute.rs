@@ -13,10 +13,11 @@ use uapi::Errno;
 use volume::{Extent, FileId, FileRange, Volume, VolumeError};
 
 use crate::change::Changes;
-use crate::plan::{Batch, Plan, Step};
+use crate::plan::{Batch, Plan, Rewriting, Step};
 use crate::report::Stopped;
 use crate::watch::Watch;
 use ahead::Ahead;
+use rewrite::Copied;
 use share::Sharing;
 
 /// Batches that each of those who ask at once gets in one go, about.
@@ -113,6 +114,18 @@ fn steps(
 ) -> Result<(), Stopped> {
     let total = plan.prediction.moved_bytes;
     let mut sharing = Sharing::new(volume, done, watch, Ahead::new(plan), total);
+    let mut copied = None;
+    let ended = steps_with(plan, &mut sharing, &mut copied);
+    let given_up = copied.map_or(Ok(()), |copied| copied.give_up(sharing.volume));
+    ended.and(given_up)
+}
+
+/// Does all steps; what was copied for one that is not done is left in `copied`.
+fn steps_with(
+    plan: &Plan,
+    sharing: &mut Sharing<'_, '_>,
+    copied: &mut Option<Copied>,
+) -> Result<(), Stopped> {
     let (mut has_room, mut end_bytes) = (true, 0);
     let mut next = 0;
     while let Some(step) = plan.steps.get(next) {
@@ -131,7 +144,21 @@ fn steps(
             }
             // Where one rewrite found no room, another one would do harm at best.
             Step::Rewrite(_) if !has_room => {}
-            Step::Rewrite(rewriting) => has_room = rewrite::rewrite(rewriting, &mut sharing)?,
+            Step::Rewrite(rewriting) => {
+                let own = match copied.take() {
+                    // There may be room once the one before it is done.
+                    Some(copied) if !copied.lacked_room() => copied,
+                    _ => rewrite::copy(rewriting, sharing.volume)?,
+                };
+                // It is not lost if the next one fails.
+                *copied = Some(own);
+                let following = next_rewriting(&plan.steps[next + 1..]);
+                let ahead = following.map(|following| rewrite::copy(following, sharing.volume));
+                let ahead = ahead.transpose()?;
+                if let Some(own) = std::mem::replace(copied, ahead) {
+                    has_room = rewrite::share(rewriting, own, sharing)?;
+                }
+            }
         }
         let behind = &plan.steps[next..next + at_once];
         end_bytes += behind.iter().map(Step::moved_bytes).sum::<u64>();
@@ -139,6 +166,14 @@ fn steps(
         next += at_once;
     }
     sharing.progress()
+}
+
+/// Returns the first step that writes.
+fn next_rewriting(steps: &[Step]) -> Option<&Rewriting> {
+    steps.iter().find_map(|step| match step {
+        Step::Share { .. } => None,
+        Step::Rewrite(rewriting) => Some(rewriting),
+    })
 }
 
 /// Returns the batches of the first steps, as many as are worth being asked for at once.

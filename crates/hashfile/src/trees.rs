@@ -134,8 +134,8 @@ impl Drop for Remembering {
 impl Volume for Remembering {
     volume::forward! { to (self.inner):
         block_bytes space_rule checksum_strength dedupe_len_max file file_extents checksums read
-        hash_blocks work read_ahead dedupe nr_at_once dedupe_all create write flush remove sync
-        used_bytes path
+        hash_blocks work read_ahead dedupe nr_at_once dedupe_all create write begin_flush flush
+        remove sync used_bytes path
     }
 
     fn next_page(

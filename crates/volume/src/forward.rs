@@ -199,6 +199,11 @@ macro_rules! forward {
             $self $($at)* .write(file, offset, bytes)
         }
     };
+    (@ ($self:ident $($at:tt)*) begin_flush) => {
+        fn begin_flush(&mut $self, file: $crate::FileId) {
+            $self $($at)* .begin_flush(file);
+        }
+    };
     (@ ($self:ident $($at:tt)*) flush) => {
         fn flush(&mut $self, file: $crate::FileId) -> Result<(), $crate::VolumeError> {
             $self $($at)* .flush(file)

@@ -218,6 +218,10 @@ pub trait Volume {
     /// [`VolumeError::Full`] if there is no room.
     fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), VolumeError>;
 
+    /// Begins to write back what was written into a file of [`Volume::create`]; does not wait and
+    /// tells no error: [`Volume::flush`] does.
+    fn begin_flush(&mut self, _file: FileId) {}
+
     /// Waits until what was written into a file of [`Volume::create`] has its extents.
     ///
     /// # Errors

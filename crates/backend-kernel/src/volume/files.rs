@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use rustc_hash::FxHashMap;
 use rustix::fs::{Advice, Mode, OFlags, fadvise, fstat, openat};
@@ -37,7 +38,15 @@ pub(super) struct Descriptors {
     nr_max: usize,
     /// Files opened so far.
     pub(super) nr_opened: u64,
-    temporaries: FxHashMap<FileId, Arc<OwnedFd>>,
+    temporaries: FxHashMap<FileId, Temporary>,
+}
+
+/// A file of our own.
+#[derive(Debug)]
+struct Temporary {
+    fd: Arc<OwnedFd>,
+    /// Who waits for its extents.
+    flush: Option<JoinHandle<Result<(), Errno>>>,
 }
 
 /// Lets this process open as many files as it may.
@@ -70,7 +79,8 @@ impl Descriptors {
         file: FileId,
         open: impl FnOnce() -> Result<OwnedFd, Errno>,
     ) -> Result<Arc<OwnedFd>, Errno> {
-        let known = self.temporaries.get(&file).or_else(|| self.open.get(&file));
+        let own = self.temporaries.get(&file).map(|own| &own.fd);
+        let known = own.or_else(|| self.open.get(&file));
         if let Some(fd) = known {
             return Ok(Arc::clone(fd));
         }
@@ -88,7 +98,8 @@ impl Descriptors {
 
     /// Takes a file of our own.
     pub(super) fn keep_temporary(&mut self, file: FileId, fd: OwnedFd) {
-        self.temporaries.insert(file, Arc::new(fd));
+        let fd = Arc::new(fd);
+        self.temporaries.insert(file, Temporary { fd, flush: None });
     }
 
     /// Closes a file of our own; returns whether it was one.
@@ -98,7 +109,15 @@ impl Descriptors {
 
     /// Returns a file of our own.
     pub(super) fn temporary(&self, file: FileId) -> Option<Arc<OwnedFd>> {
-        self.temporaries.get(&file).map(Arc::clone)
+        self.temporaries.get(&file).map(|own| Arc::clone(&own.fd))
+    }
+
+    /// Begins to write back a file of our own.
+    pub(super) fn begin_flush(&mut self, file: FileId) {
+        if let Some(own) = self.temporaries.get_mut(&file) {
+            let fd = Arc::clone(&own.fd);
+            own.flush = Some(std::thread::spawn(move || flush(fd)));
+        }
     }
 
     /// Writes all of the bytes into a file of our own.
@@ -109,8 +128,16 @@ impl Descriptors {
     }
 
     /// Waits until what was written into a file of our own has its extents.
-    pub(super) fn flush(&self, file: FileId) -> Result<(), VolumeError> {
-        let flushed = self.temporary(file).ok_or(Errno::EBADF).and_then(flush);
+    pub(super) fn flush(&mut self, file: FileId) -> Result<(), VolumeError> {
+        let begun = self
+            .temporaries
+            .get_mut(&file)
+            .and_then(|own| own.flush.take());
+        let flushed = match begun.map(JoinHandle::join) {
+            None => self.temporary(file).ok_or(Errno::EBADF).and_then(flush),
+            Some(Ok(flushed)) => flushed,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        };
         flushed.map_err(|errno| write_error(file, "write back a copy", errno))
     }
 }

@@ -259,7 +259,7 @@ impl MapVolume {
 }
 
 impl Volume for MapVolume {
-    volume::forward! { to (self.descriptors): write flush }
+    volume::forward! { to (self.descriptors): write begin_flush flush }
 
     fn block_bytes(&self) -> u64 {
         self.block_bytes

@@ -187,7 +187,7 @@ impl TreeVolume {
 }
 
 impl Volume for TreeVolume {
-    volume::forward! { to (self.descriptors): write flush }
+    volume::forward! { to (self.descriptors): write begin_flush flush }
 
     fn block_bytes(&self) -> u64 {
         self.block_bytes

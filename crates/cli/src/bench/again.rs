@@ -1,12 +1,16 @@
 //! `xsame bench --again FOLDER`: a first run of dupes with a hashfile, the runs after it with
-//! nothing changed, and one empty pass over the trees of the folder's filesystem, in one run.
+//! nothing changed and with some files changed, and one empty pass over the trees of the folder's
+//! filesystem, in one run. What is changed are files of its own, in a folder that goes again.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use backend_kernel::volume::{self, Scan, Sight};
 use dupes::{Options, ScanMode, Unwatched};
 use miette::{Report, miette};
+use rand::Rng;
+use tempfile::TempDir;
 
 use crate::dupes::scratch::TemporaryFiles;
 use crate::exit::Exit;
@@ -18,9 +22,19 @@ const NR_TIMES: usize = 5;
 const PART_MAX: f64 = 1.0 / 50.0;
 /// A later run with --scan=csum takes at most so many empty passes.
 const NR_PASSES_MAX: f64 = 3.0;
+/// How many files are changed before a run, and a multiple of it.
+const NR_CHANGED: [usize; 2] = [100, 400];
+/// A change of one file among many takes at most so many times what one among few takes.
+const GROWTH_MAX: f64 = 2.0;
+/// What a clock does not tell apart: a part of a run with nothing changed.
+const NOISE: f64 = 0.1;
+/// Bytes of a file that is changed.
+const FILE_LEN: usize = 16 << 10;
 
 /// Runs it.
 pub(super) fn run(folder: &Path) -> Result<Exit, Report> {
+    let own = Own::new(folder)?;
+    commit(folder)?;
     let passes: Result<Vec<(Duration, u64)>, Report> =
         (0..NR_TIMES).map(|_| pass(folder)).collect();
     let (pass, nr_items) = median(passes?);
@@ -50,15 +64,74 @@ pub(super) fn run(folder: &Path) -> Result<Exit, Report> {
             Scan::Csum => nr_passes <= NR_PASSES_MAX,
             _ => part <= PART_MAX,
         };
+        let mut more = Vec::new();
+        for nr_changed in NR_CHANGED {
+            let after: Result<Vec<(Duration, u64)>, Report> = (0..NR_TIMES)
+                .map(|_| {
+                    own.change(nr_changed)?;
+                    commit(folder)?;
+                    once(folder, scan, &hashfile)
+                })
+                .collect();
+            let (after, after_bytes) = median(after?);
+            print::line(format!(
+                "--scan={name}: after {nr_changed} files changed {} s, {after_bytes} bytes read",
+                seconds(after)
+            ));
+            is_met &= after_bytes <= (nr_changed * FILE_LEN) as u64;
+            more.push((after.as_secs_f64() - later.as_secs_f64()) / nr_changed as f64);
+        }
+        let noise = NOISE * later.as_secs_f64() / NR_CHANGED[0] as f64;
+        is_met &= more[1] <= GROWTH_MAX * more[0].max(noise);
     }
     print::line(format!(
-        "1/50 of the first with read, 3 passes with csum: {}",
+        "1/50 of the first with read, 3 passes with csum, changes in proportion: {}",
         if is_met { "met" } else { "missed" }
     ));
     Ok(match is_met {
         true => Exit::Fine,
         false => Exit::Found,
     })
+}
+
+/// Files that are there to be changed; gone with this.
+struct Own(TempDir);
+
+impl Own {
+    fn new(folder: &Path) -> Result<Own, Report> {
+        let place = tempfile::Builder::new()
+            .prefix(".xsame-again-")
+            .tempdir_in(folder);
+        let own = Own(place.map_err(|error| {
+            miette!(
+                help = "name a folder that you may write to",
+                "no folder for files that change: {error}"
+            )
+        })?);
+        own.change(NR_CHANGED[1])?;
+        Ok(own)
+    }
+
+    /// Writes the first files anew, with bytes that nothing else has.
+    fn change(&self, nr_files: usize) -> Result<(), Report> {
+        for file_idx in 0..nr_files {
+            let path = self.0.path().join(format!("file-{file_idx:03}"));
+            let mut bytes = vec![0; FILE_LEN];
+            rand::rng().fill_bytes(&mut bytes);
+            fs::write(&path, bytes)
+                .map_err(|error| miette!("cannot write {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Has everything that was written in the trees.
+fn commit(folder: &Path) -> Result<(), Report> {
+    let Sight::Trees(mut volume) = open(folder, Scan::Auto)? else {
+        return Ok(());
+    };
+    let moment = volume.moment();
+    moment.map(drop).map_err(|error| miette!("{error}"))
 }
 
 fn open(folder: &Path, scan: Scan) -> Result<Sight, Report> {

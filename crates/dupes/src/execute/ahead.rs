@@ -14,8 +14,8 @@ const BYTES_MAX: u64 = 128 << 20;
 /// Ranges that are read ahead, besides those of the next part: as many files are open.
 const NR_RANGES_MAX: usize = 512;
 
-/// What is read at once: of a step that shares its batch (part 0), of one that writes what is
-/// copied (part 0) and then each batch.
+/// What is read at once: of a step that shares its batch (part 0), of one that writes each batch.
+/// What is copied then is read by who copies, before its turn ([`super::rewrite`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Part {
     pub(super) step_idx: usize,
@@ -87,11 +87,8 @@ impl<'a> Ahead<'a> {
                     Some(std::iter::once(source).chain(targets(batch)).collect())
                 }
                 (Step::Share { .. }, _) => None,
-                (Step::Rewrite(rewriting), 0) => {
-                    Some(rewriting.runs.iter().map(|run| run.from).collect())
-                }
                 (Step::Rewrite(rewriting), _) => {
-                    let batch = rewriting.batches.get(part_idx - 1);
+                    let batch = rewriting.batches.get(part_idx);
                     batch.map(|batch| targets(batch).collect())
                 }
             };

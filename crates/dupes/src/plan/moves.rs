@@ -15,6 +15,10 @@ use crate::catalog::{Catalog, ExtentIdx};
 use crate::classes::{ClassId, Classes};
 use crate::report::Stopped;
 
+/// Bytes of the source and the targets of one request, unless one target has more: they are read
+/// ahead together.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+
 /// Where the storage is that a reference is moved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Source {
@@ -112,6 +116,12 @@ pub(super) fn plan(
             .map(|rank| candidate_idxs[rank as usize])
             .collect()),
     })
+}
+
+/// Returns how many targets of so many bytes a request has at most.
+fn nr_targets_max(len: u64) -> usize {
+    let nr_ranges = usize::try_from(BATCH_BYTES_MAX / len.max(1)).unwrap_or(usize::MAX);
+    nr_ranges.saturating_sub(1).clamp(1, NR_TARGETS_MAX)
 }
 
 impl Moving<'_> {
@@ -279,7 +289,7 @@ impl Moving<'_> {
             let next_idx = batches.len();
             let batch_idx = match open.entry((one.source, one.offset, one.len)) {
                 Entry::Occupied(mut entry) => {
-                    if batches[*entry.get()].2.targets.len() == NR_TARGETS_MAX {
+                    if nr_targets_max(one.len) <= batches[*entry.get()].2.targets.len() {
                         entry.insert(next_idx);
                     }
                     *entry.get()
