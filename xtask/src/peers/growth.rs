@@ -65,7 +65,7 @@ pub(super) fn run(folder: &Path, percent: u64) -> Result<String, String> {
         let mut before: [Option<Usage>; COMMANDS.len()] = Default::default();
         for part in [4, 2, 1] {
             let nr = nr_all / part;
-            let filesystem = Filesystem::new(folder, nr * kind.bytes * 9 / 8 + 512 * MIB)?;
+            let filesystem = Filesystem::new(folder, nr * kind.bytes * 3 / 2 + 2048 * MIB)?;
             let set = filesystem.point().join("set");
             let made = fs::create_dir(&set).and_then(|()| (kind.write)(&set, nr));
             made.map_err(|error| format!("write {nr} {}: {error}", kind.name))?;

@@ -29,6 +29,8 @@ pub(super) struct Sharing<'a, 'p> {
     total: u64,
     /// Why it has to end with this step.
     stop: Option<Stopped>,
+    /// Whether a commit has not made room either.
+    is_full: bool,
 }
 
 /// A stretch of storage: the extent if that is compressed, first byte, bytes.
@@ -51,6 +53,7 @@ impl<'a, 'p> Sharing<'a, 'p> {
             nr_bytes: 0,
             total,
             stop: None,
+            is_full: false,
         }
     }
 
@@ -135,11 +138,16 @@ impl<'a, 'p> Sharing<'a, 'p> {
         for try_nr in 1..=NR_TRIES {
             let is_last = try_nr == NR_TRIES;
             if 1 < try_nr {
+                if lacks_room(&asked) && !self.is_full {
+                    // What was freed so far is free after a commit.
+                    self.volume.sync()?;
+                }
                 asked = self.ask(from, &left)?;
+                self.is_full |= lacks_room(&asked);
             }
             let statuses = match &asked {
                 Ok(statuses) => statuses,
-                Err(why) if is_last || !is_worth_a_try(why) => {
+                Err(why) if is_last || !self.is_worth_a_try(why) => {
                     self.done.fail(from, why.clone());
                     return Ok(());
                 }
@@ -160,7 +168,7 @@ impl<'a, 'p> Sharing<'a, 'p> {
                     DedupeStatus::Differs => Why::Differs,
                     DedupeStatus::Refused(errno) => Why::Refused(*errno),
                 };
-                if is_last || !is_worth_a_try(&why) {
+                if is_last || !self.is_worth_a_try(&why) {
                     self.done.fail(of_target(target), why);
                 } else {
                     again.push(*target);
@@ -172,6 +180,16 @@ impl<'a, 'p> Sharing<'a, 'p> {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether the same call may come out otherwise the next time.
+    fn is_worth_a_try(&self, why: &Why) -> bool {
+        match why {
+            Why::Refused(Errno::ENOSPC) => !self.is_full,
+            Why::Refused(errno) => [Errno::EINTR, Errno::EAGAIN].contains(errno),
+            Why::NotShared => true,
+            Why::Differs | Why::Volume(_) => false,
+        }
     }
 
     /// Makes one call; what one file refuses is no error.
@@ -246,11 +264,10 @@ fn range(file: FileId, batch: &Batch, offset: u64) -> FileRange {
     }
 }
 
-/// Returns whether the same call may come out otherwise the next time.
-fn is_worth_a_try(why: &Why) -> bool {
-    match why {
-        Why::Refused(errno) => [Errno::EINTR, Errno::EAGAIN].contains(errno),
-        Why::NotShared => true,
-        Why::Differs | Why::Volume(_) => false,
+/// Returns whether a target, or the call as a whole, was refused for want of room.
+fn lacks_room(asked: &Result<Vec<DedupeStatus>, Why>) -> bool {
+    match asked {
+        Ok(statuses) => statuses.contains(&DedupeStatus::Refused(Errno::ENOSPC)),
+        Err(why) => *why == Why::Refused(Errno::ENOSPC),
     }
 }

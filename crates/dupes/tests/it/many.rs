@@ -64,6 +64,21 @@ fn what_is_refused_for_ever_is_asked_twice_and_told() {
 }
 
 #[test]
+fn where_there_is_no_room_one_commit_is_tried_and_then_none() {
+    let options = Options {
+        rewrite: Rewrite::Never,
+        ..Options::default()
+    };
+    for (nr_faults, nr_calls, nr_failures) in [(1, 4, 0), (100, 4, 3)] {
+        let faults = (0..nr_faults).map(|at| Fault::Dedupe(at, Errno::ENOSPC));
+        let mut volume = Faulty::new(copies(), faults.collect());
+        let summary = run(&mut volume, &options);
+        assert_eq!(volume.nr_dedupes, nr_calls);
+        assert_eq!(summary.rounds[0].done.failures.len(), nr_failures);
+    }
+}
+
+#[test]
 fn a_kernel_that_says_more_than_it_does_is_not_believed() {
     let options = Options {
         rewrite: Rewrite::Never,
