@@ -228,9 +228,14 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
         share(tally.nr_writes_done, tally.nr_writes) * 100.0
     ));
     print::line(format!("decided by rule: {}", largest(&tally.refusals, 12)));
+    let shares = &tally.open_shares;
     let freedoms = [
-        ("as the extent before it on disk", tally.nr_borrowed_shares),
-        ("by leaves", tally.nr_leaf_shares),
+        ("as the extent before it on disk", shares.nr_borrowed),
+        ("by leaves", shares.nr_by_leaves),
+        (
+            "as what lies before a compressed extent",
+            shares.nr_before_compressed,
+        ),
     ];
     for (how, times) in freedoms.iter().filter(|(_, times)| *times != 0) {
         print::line(format!("freedom used: SHARED {how} {times}"));

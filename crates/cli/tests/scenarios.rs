@@ -36,12 +36,6 @@ const TREES: &str = "trees";
 /// compressor made of the data.
 const COMPRESSED: &str = "compressed";
 
-/// The profile whose maps do not always tell that inline data is compressed.
-const UNTOLD_INLINE: &str = "linux-5.10";
-
-/// Why what is compressed inline is not held against that one.
-const WHY_UNTOLD: &str = "ignored: its map does not tell that inline data is compressed";
-
 /// The releases of the User Mode Linux kernels that are asked, where they are there.
 const UML_RELEASES: [&str; 4] = ["5.10", "6.1", "6.12", "7.2"];
 
@@ -99,17 +93,7 @@ fn main() -> ExitCode {
     for (name, scenario) in named(COMPRESSED) {
         let title = format!("{name} is as its scenario says, and the model follows");
         for kernel in witnesses.kernels() {
-            let is_untold = name.starts_with("inline")
-                && matches!(&kernel.found, Ok((_, profile)) if *profile == UNTOLD_INLINE);
-            trials.push(match is_untold {
-                true => kernel
-                    .trial(
-                        &format!("{title} ({WHY_UNTOLD})"),
-                        check_following(&scenario),
-                    )
-                    .with_ignored_flag(true),
-                false => kernel.trial(&title, check_following(&scenario)),
-            });
+            trials.push(kernel.trial(&title, check_following(&scenario)));
         }
     }
     for (name, scenario) in of_rules {

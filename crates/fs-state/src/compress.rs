@@ -132,6 +132,62 @@ impl FsState {
         self.mount_options.compresses && can_compress && (start == 0 || len > BLOCK)
     }
 
+    /// Writes a whole file inline before anything else is tried (`run_delalloc_inline`); returns
+    /// whether it did. What is handed to the compressor goes inline compressed or not at all,
+    /// though it may have become longer.
+    pub(crate) fn write_inline_first(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        content: &Content,
+    ) -> bool {
+        if !self.compresses_inline(id, start, content.len()) {
+            let fits = self.fits_inline(id, start, content.len());
+            if fits {
+                self.write_inline(id, content, None);
+            }
+            return fits;
+        }
+        let estimate = estimate(&content.slice(0..self.inode(id).size));
+        let pays = estimate <= self.behaviour.max_inline;
+        let is_inline = self.compressor.told(id, start).unwrap_or(pays);
+        if is_inline {
+            let inline = self.compressor.add_inline(estimate);
+            self.write_inline(id, content, Some(inline));
+            self.note_unit(id, start, content.len(), true);
+        }
+        is_inline
+    }
+
+    /// Notes that what was tried to be put inline compressed went elsewhere.
+    pub(crate) fn note_not_inline(&mut self, id: InodeId, start: u64, content: &Content) {
+        let is_tried = self.behaviour.inlines_first;
+        if is_tried && self.compresses_inline(id, start, content.len()) {
+            self.note_unit(id, start, content.len(), false);
+        }
+    }
+
+    /// Returns whether `len` bytes at `start` are a whole file that is handed to the compressor to
+    /// go inline.
+    fn compresses_inline(&self, id: InodeId, start: u64, len: u64) -> bool {
+        let size = self.inode(id).size;
+        let is_whole_file = start == 0 && size <= BLOCK && size <= len;
+        is_whole_file && self.needs_compress(id, start, len)
+    }
+
+    /// Notes what was handed to the compressor, and where it went.
+    fn note_unit(&mut self, id: InodeId, start: u64, len: u64, is_compressed: bool) {
+        let ordered = self.inode(id).ordered.get(&start);
+        let extent = ordered.map(|ordered| ordered.extent);
+        self.compressor.units.push(Unit {
+            inode: id,
+            start,
+            len,
+            is_compressed,
+            extent: extent.map(|extent| (extent, self.extents.get(extent).bytenr())),
+        });
+    }
+
     /// Writes `content` compressed where it pays. The workers send off what they write, whoever
     /// waits for it.
     pub(crate) fn run_delalloc_compressed(&mut self, id: InodeId, start: u64, content: &Content) {
@@ -154,14 +210,15 @@ impl FsState {
             }
             // Nothing behind EOF is compressed.
             let size = self.inode(id).size;
-            let may_inline = at == 0 && size <= BLOCK && size <= end;
+            let may_inline =
+                !self.behaviour.inlines_first && self.compresses_inline(id, at, end - at);
             let unit_len = len.min(size.saturating_sub(at));
             let estimate = estimate(&rest.slice(0..unit_len));
             let pays = match may_inline {
                 true => estimate < unit_len && estimate <= self.behaviour.max_inline,
                 false => align_up(estimate) < len,
             };
-            let told = self.compressor.told.get(&(id, at)).copied();
+            let told = self.compressor.told(id, at);
             // A single block is compressed inline or not at all.
             let is_compressed = told.unwrap_or(pays) && (may_inline || len > BLOCK);
             if is_compressed && may_inline {
@@ -173,15 +230,7 @@ impl FsState {
             } else {
                 self.write_uncompressed(id, at, rest);
             }
-            let ordered = self.inode(id).ordered.get(&at);
-            let extent = ordered.map(|ordered| ordered.extent);
-            self.compressor.units.push(Unit {
-                inode: id,
-                start: at,
-                len,
-                is_compressed,
-                extent: extent.map(|extent| (extent, self.extents.get(extent).bytenr())),
-            });
+            self.note_unit(id, at, len, is_compressed);
             if !is_compressed || may_inline {
                 return;
             }
@@ -218,6 +267,11 @@ impl FsState {
 }
 
 impl Compressor {
+    /// Returns whether a part is known to become compressed.
+    fn told(&self, id: InodeId, start: u64) -> Option<bool> {
+        self.told.get(&(id, start)).copied()
+    }
+
     fn add_inline(&mut self, estimate: u64) -> InlineId {
         let id = u32::try_from(self.inline_lens.len()).expect("fewer than 2^32 inline items");
         self.inline_lens.push(InlineLen {
@@ -231,12 +285,18 @@ impl Compressor {
 /// What a compressed text begins and ends with, bytes.
 const FRAME_LEN: u64 = 16;
 
-/// What a run takes that says little, bytes.
+/// What a run takes that says little, bytes; and what it takes if there is nothing else.
 const RUN_LEN: u64 = 8;
+const ONLY_RUN_LEN: u64 = 1;
 
 /// Returns how many bytes `content` may be compressed: random bytes stay as they are, one byte many
 /// times and what came before take next to nothing.
 fn estimate(content: &Content) -> u64 {
+    if let [only] = content.runs()
+        && matches!(only.fill(), Fill::Byte(_))
+    {
+        return FRAME_LEN + ONLY_RUN_LEN;
+    }
     let mut streams: Vec<(u64, u64, u64)> = Vec::new();
     let mut len = FRAME_LEN;
     for run in content.runs() {

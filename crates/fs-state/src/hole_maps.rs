@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::inline_map::InlineMap;
 use crate::page_cache::CachedPages;
 use crate::{FsState, InodeId, align_down, align_up};
 
@@ -127,7 +128,10 @@ impl FsState {
     /// returns where the cached hole ends, or `None` if an item covers `start`.
     pub(crate) fn hole_end(&mut self, id: InodeId, start: u64, len: u64) -> Option<u64> {
         let next_item = match self.item_at_or_behind(id, start) {
-            Some((key, _)) if key <= start => return None,
+            Some((key, _)) if key <= start => {
+                self.look_up_inline(id, start, InlineMap::Bare);
+                return None;
+            }
             Some((key, _)) => key,
             None => u64::MAX,
         };
@@ -190,7 +194,9 @@ impl FsState {
         while at < end {
             let covering = self.item_at_or_behind(id, at).filter(|(key, _)| *key <= at);
             if let Some((key, item)) = covering {
-                at = align_up(item.end(key));
+                let end = align_up(item.end(key));
+                self.look_up_inline(id, at, InlineMap::Bare);
+                at = end;
                 continue;
             }
             let hole_end = self.hole_end(id, at, end - at).expect("no item covers it");

@@ -6,6 +6,7 @@ use data::{Content, Digest};
 
 use crate::RootId;
 use crate::hole_maps::HoleMaps;
+use crate::inline_map::InlineMap;
 use crate::ordered::OrderedExtent;
 use crate::page_cache::CachedPages;
 
@@ -89,6 +90,8 @@ pub struct Inode {
     pub(crate) cached: CachedPages,
     /// Holes in the extent map cache.
     pub(crate) hole_maps: HoleMaps,
+    /// The inline item in the extent map cache, if it is there.
+    pub(crate) inline_map: Option<InlineMap>,
     /// The digest of the contents, until they change.
     pub(crate) digest: Option<Digest>,
     /// Whether the item in the tree may say something else.
@@ -128,6 +131,7 @@ impl Inode {
             needs_full_sync: true,
             cached: CachedPages::default(),
             hole_maps: HoleMaps::default(),
+            inline_map: None,
             digest: None,
             is_item_old: false,
         }

@@ -110,6 +110,7 @@ impl FsState {
 
     /// Puts an inline item at `key`, in place of the item that begins there.
     pub(crate) fn put_inline(&mut self, id: InodeId, key: u64, inline: InlineExtent) {
+        self.inode_mut(id).inline_map = None;
         self.put_item(id, key, TreeItem::Inline(Box::new(inline)));
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::inline_map::InlineMap;
 use crate::{BLOCK, FsState, InodeId, align_down, align_up};
 
 /// More than is read of a hole page by page, bytes.
@@ -101,6 +102,7 @@ impl FsState {
             return;
         }
         for (from, to) in self.inode(id).cached.gaps(start, end) {
+            self.look_up_inline(id, from, InlineMap::Full);
             // One look-up for each page.
             if self.behaviour.keeps_merged_apart && to - from <= READ_BY_PAGE_LEN_MAX {
                 (from..to)

@@ -31,7 +31,8 @@ pub struct Sharing {
     pub is_shared: bool,
     /// A kernel may say the opposite, for it counts back references, and one made in the name of a
     /// leaf stands for all items of that leaf. Only several items in one root that has shared
-    /// leaves with a snapshot can be counted so.
+    /// leaves with a snapshot can be counted so. Or it looks at what lies before a compressed
+    /// extent.
     pub is_open: bool,
 }
 

@@ -114,13 +114,13 @@ impl FsState {
     }
 
     fn run_delalloc_range(&mut self, id: InodeId, start: u64, content: Content) {
+        if self.behaviour.inlines_first && self.write_inline_first(id, start, &content) {
+            return;
+        }
         let inode = self.inode(id);
         if inode.is_nodatacow || inode.has_prealloc {
-            if self.behaviour.inlines_first && self.fits_inline(id, start, content.len()) {
-                self.write_inline(id, &content, None);
-                return;
-            }
             self.run_delalloc_nocow(id, start, &content);
+            self.note_not_inline(id, start, &content);
         } else if self.needs_compress(id, start, content.len()) {
             self.run_delalloc_compressed(id, start, &content);
         } else {
@@ -272,8 +272,8 @@ impl FsState {
         }
     }
 
-    /// Writes `content` to a fresh extent, or inline if the whole file fits (`cow_file_range`,
-    /// fs/btrfs/inode.c).
+    /// Writes `content` to a fresh extent, or inline if the whole file fits, unless that was tried
+    /// before (`cow_file_range`, fs/btrfs/inode.c).
     pub(crate) fn cow_file_range(
         &mut self,
         id: InodeId,
@@ -281,6 +281,7 @@ impl FsState {
         content: Content,
         may_inline: bool,
     ) {
+        let may_inline = may_inline && !self.behaviour.inlines_first;
         if may_inline && self.fits_inline(id, start, content.len()) {
             self.write_inline(id, &content, None);
             return;
@@ -301,7 +302,7 @@ impl FsState {
 
     /// Returns whether `len` bytes at `start` are a whole file that fits into the tree
     /// (`can_cow_file_range_inline`, fs/btrfs/inode.c).
-    fn fits_inline(&self, id: InodeId, start: u64, len: u64) -> bool {
+    pub(crate) fn fits_inline(&self, id: InodeId, start: u64, len: u64) -> bool {
         let size = self.inode(id).size;
         start == 0 && size <= len && size <= self.behaviour.max_inline
     }

@@ -15,6 +15,7 @@ use scenario::{
 
 use crate::bijection::{Bijection, Conflict, Stretch};
 use crate::difference::{Difference, Side, StatField, existence};
+use crate::tally::OpenShares;
 use map::Pair;
 use touching::Touching;
 
@@ -27,10 +28,8 @@ pub struct Comparer {
     has_extents: bool,
     /// Where SHARED is left open, by name; `None` if the expected witness tells it exactly.
     touching: Option<FxHashMap<Name, Touching>>,
-    /// How often a map told an extent as the one before it on disk.
-    nr_borrowed_shares: u64,
-    /// How often a map told an extent otherwise than by counting references.
-    nr_leaf_shares: u64,
+    /// How often maps differed where that is open.
+    open_shares: OpenShares,
     left_has_fine_times: bool,
     right_has_fine_times: bool,
     seen: FxHashMap<Name, Seen>,
@@ -60,8 +59,7 @@ impl Comparer {
         Comparer {
             has_extents: left.has_extents && right.has_extents,
             touching: (!left.has_exact_shares).then(FxHashMap::default),
-            nr_borrowed_shares: 0,
-            nr_leaf_shares: 0,
+            open_shares: OpenShares::default(),
             left_has_fine_times: left.has_fine_times,
             right_has_fine_times: right.has_fine_times,
             seen: FxHashMap::default(),
@@ -71,16 +69,10 @@ impl Comparer {
         }
     }
 
-    /// Returns how often an observed map told an extent shared, or not, because the one before it
-    /// on disk is: where the expected witness says that this may be.
-    pub(crate) fn nr_borrowed_shares(&self) -> u64 {
-        self.nr_borrowed_shares
-    }
-
     /// Returns how often an observed map told an extent shared, or not, otherwise than the expected
-    /// one, which said that this depends on leaves.
-    pub(crate) fn nr_leaf_shares(&self) -> u64 {
-        self.nr_leaf_shares
+    /// one, which said that this may be.
+    pub(crate) fn open_shares(&self) -> OpenShares {
+        self.open_shares
     }
 
     /// Returns on what the two replies to an exchange disagree, at most 16 facts. Once there was a
@@ -265,13 +257,9 @@ impl Comparer {
         let nr_before = differences.len();
         let touching = self.touching.as_mut();
         let touching = touching.map(|touching| touching.entry(name.clone()).or_default());
-        let map::Compared {
-            pairs,
-            nr_borrowed,
-            nr_by_leaves,
-        } = map::compare(name, left, right, touching, differences);
-        self.nr_borrowed_shares += nr_borrowed;
-        self.nr_leaf_shares += nr_by_leaves;
+        let map::Compared { pairs, open_shares } =
+            map::compare(name, left, right, touching, differences);
+        self.open_shares += open_shares;
         seen.is_settled = nr_before == differences.len();
         let nr_head = seen
             .pairs

@@ -270,8 +270,7 @@ impl Run<'_> {
                 break;
             }
         }
-        self.tally.nr_borrowed_shares += duel.nr_borrowed_shares();
-        self.tally.nr_leaf_shares += duel.nr_leaf_shares();
+        self.tally.open_shares += duel.open_shares();
         Ok(())
     }
 

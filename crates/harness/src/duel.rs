@@ -15,6 +15,7 @@ use scenario::{
 use crate::compare::Comparer;
 use crate::difference::Difference;
 use crate::names::{Names, Reach};
+use crate::tally::OpenShares;
 
 /// Every so many operations all files are looked at.
 const SURVEY_EVERY: u64 = 25;
@@ -122,14 +123,9 @@ impl Duel {
         Exchange { op, probes }
     }
 
-    /// Returns how often a map told an extent as the one before it on disk.
-    pub(crate) fn nr_borrowed_shares(&self) -> u64 {
-        self.comparer.nr_borrowed_shares()
-    }
-
-    /// Returns how often a map told an extent otherwise than by counting references.
-    pub(crate) fn nr_leaf_shares(&self) -> u64 {
-        self.comparer.nr_leaf_shares()
+    /// Returns how often maps told extents otherwise than expected, where that is open.
+    pub(crate) fn open_shares(&self) -> OpenShares {
+        self.comparer.open_shares()
     }
 
     /// Carries out one exchange on both and compares.

@@ -22,4 +22,4 @@ pub mod transcript;
 pub use compare::Comparer;
 pub use diff::{Divergence, OpSource, Options, Progress, RunReport, Witnesses};
 pub use difference::{Difference, Field, Side, StatField};
-pub use tally::{Shares, Tally};
+pub use tally::{OpenShares, Shares, Tally};

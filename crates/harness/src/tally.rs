@@ -1,6 +1,7 @@
 //! What a run did, counted: [`Tally`], and of its dedupes, [`Shares`].
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use scenario::{Observation, Op, Outcome, Reply};
 use uapi::Errno;
@@ -10,6 +11,26 @@ use crate::difference::outcome_text;
 
 /// A file above this length makes an operation a large one, bytes.
 const LARGE_LEN: u64 = 1 << 20;
+
+/// How often maps told parts of files as shared, or not, where a kernel may say either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenShares {
+    /// As the extent before it on disk: the freedom of maps that are drawn from a cache.
+    pub nr_borrowed: u64,
+    /// Otherwise than by counting references, by the leaves that hold the items.
+    pub nr_by_leaves: u64,
+    /// As what lies before a compressed extent, a later part of which it is: another freedom of
+    /// maps that are drawn from a cache.
+    pub nr_before_compressed: u64,
+}
+
+impl AddAssign for OpenShares {
+    fn add_assign(&mut self, more: OpenShares) {
+        self.nr_borrowed += more.nr_borrowed;
+        self.nr_by_leaves += more.nr_by_leaves;
+        self.nr_before_compressed += more.nr_before_compressed;
+    }
+}
 
 /// Counts of what the expected witness answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,11 +55,8 @@ pub struct Tally {
     pub nr_met_dirty: u64,
     /// Dedupe calls that cut an extent in the middle.
     pub nr_cut: u64,
-    /// Parts of maps that were told shared, or not, as the extent before them on disk: the freedom
-    /// of maps that are drawn from a cache.
-    pub nr_borrowed_shares: u64,
-    /// Parts of maps that were told shared, or not, by the leaves that hold the items.
-    pub nr_leaf_shares: u64,
+    /// Parts of maps that were told shared, or not, where that is open.
+    pub open_shares: OpenShares,
     /// The most subvolumes and snapshots that the trees had at a time, the top among them.
     pub nr_roots_max: u64,
     /// Writes.

@@ -102,7 +102,7 @@ pub struct MapFlags {
     /// `SHARED`.
     pub is_shared: bool,
     /// Whether a kernel may say the opposite about `SHARED`: it depends on which leaves hold the
-    /// items. Only a witness that knows no leaves says so.
+    /// items, or on what lies beside an extent on disk. Only a witness that knows neither says so.
     pub is_share_open: bool,
     /// `DATA_INLINE | NOT_ALIGNED`.
     pub is_inline: bool,

@@ -77,15 +77,12 @@ impl Swarm {
             );
             (offset, content)
         } else {
-            // Up to EOF: what is stored behind it in its page is lost, or, where a kernel
+            // Behind EOF in its page, too: what is stored there is lost, or, where a kernel
             // compresses, written.
-            let offset = self.dice.below(size.max(1));
+            let offset = self.dice.below(pages_end.max(1));
             let len = match self.dice.is(5) {
-                true => pages_end.saturating_sub(offset) + 1,
-                false => self
-                    .dice
-                    .between(1, 2 * BLOCK_LEN)
-                    .min(size - offset.min(size)),
+                true => pages_end - offset + 1,
+                false => self.dice.between(1, 2 * BLOCK_LEN).min(pages_end - offset),
             };
             (offset, material::unaligned(&mut self.dice, len.max(1)))
         };

@@ -5,6 +5,7 @@
 //! are merged in the cache once an fsync has logged them; that is not modelled.
 
 use super::{MapPiece, push};
+use crate::inline_map::InlineMap;
 use crate::{ExtentId, FileExtent, FsState, InodeId, Sharing, SliceKind, align_up};
 
 /// An extent map: what a range of a file is.
@@ -110,6 +111,7 @@ impl FsState {
     /// Returns the map that covers `at`, looked up within `len` bytes (`btrfs_get_extent`). Data
     /// under way has a map already.
     fn extent_map(&mut self, id: InodeId, at: u64, len: u64) -> ExtentMap {
+        self.look_up_inline(id, at, InlineMap::Bare);
         let ordered = &self.inode(id).ordered;
         let ordered_end = |(&start, ordered): (&u64, &crate::ordered::OrderedExtent)| {
             start + ordered.content.len()
@@ -133,7 +135,8 @@ impl FsState {
         let to = ordered.range(at..).next().map_or(u64::MAX, |(&key, _)| key);
         let (start, end, what) = match self.item_at_or_behind(id, at) {
             Some((key, FileExtent::Inline(inline))) if key <= at => {
-                let is_encoded = inline.compressed.is_some();
+                let is_told = self.inode(id).inline_map == Some(InlineMap::Full);
+                let is_encoded = is_told && inline.compressed.is_some();
                 (0, crate::BLOCK, What::Inline { is_encoded })
             }
             Some((key, FileExtent::Regular(slice))) if key <= at => {
@@ -178,6 +181,14 @@ impl FsState {
                 .has_delayed_ref_of_other(storage.extent, self.inode(id).ino);
         if !storage.knows_extent {
             sharing = Sharing::default();
+        }
+        if extent.is_compressed() && 0 < storage.offset {
+            // What is asked about lies so many bytes before the extent: nothing begins there, or
+            // another extent does, where the allocator put it there.
+            sharing = Sharing {
+                is_shared: false,
+                is_open: true,
+            };
         }
         MapPiece {
             bytenr: Some(extent.bytenr() + storage.offset + (start - map.start)),

@@ -7,6 +7,7 @@ use scenario::{MapRun, Name, Storage};
 use super::touching::Touching;
 use crate::bijection::Stretch;
 use crate::difference::Difference;
+use crate::tally::OpenShares;
 
 /// A part of a file with its storage on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +21,8 @@ pub(super) struct Pair {
 pub(super) struct Compared {
     /// The storage that corresponds, neighbours merged.
     pub(super) pairs: Vec<Pair>,
-    /// How many parts are told as the one before them on disk.
-    pub(super) nr_borrowed: u64,
-    /// How many parts are told otherwise than by counting references, where that is open.
-    pub(super) nr_by_leaves: u64,
+    /// How many parts are told otherwise than expected, where that is open.
+    pub(super) open_shares: OpenShares,
 }
 
 /// Compares flags and pairs the storage. With `touching`, the SHARED flag of what touches on disk
@@ -35,7 +34,8 @@ pub(super) fn compare(
     mut touching: Option<&mut Touching>,
     differences: &mut Vec<Difference>,
 ) -> Compared {
-    let (mut nr_borrowed, mut nr_by_leaves) = (0, 0);
+    let mut open_shares = OpenShares::default();
+    let is_from_cache = touching.is_some();
     let mut pairs: Vec<Pair> = Vec::with_capacity(left.len());
     let (mut left, mut right) = (Cursor::new(left), Cursor::new(right));
     let mut at = 0;
@@ -45,7 +45,13 @@ pub(super) fn compare(
         let (left_run, right_run) = (left.at(at), right.at(at));
         let told = left_run.map(|run| closed(run, right_run));
         let shares = |run: &MapRun| run.flags.is_shared;
-        nr_by_leaves += u64::from(left_run.map(shares) != told.as_ref().map(shares));
+        if left_run.map(shares) != told.as_ref().map(shares) {
+            let is_compressed = left_run.is_some_and(|run| run.flags.is_encoded);
+            match is_from_cache && is_compressed {
+                true => open_shares.nr_before_compressed += 1,
+                false => open_shares.nr_by_leaves += 1,
+            }
+        }
         let left_run = told.as_ref();
         let end = nearest(left.next_edge(at + 1), right.next_edge(at + 1)).unwrap_or(at);
         if end <= at {
@@ -55,7 +61,7 @@ pub(super) fn compare(
             let (left, right) = left_run.zip(right_run)?;
             touching.borrowed(at..end, left, right)
         });
-        nr_borrowed += u64::from(borrowed.is_some());
+        open_shares.nr_borrowed += u64::from(borrowed.is_some());
         match (borrowed.as_ref().or(left_run), right_run) {
             (None, None) => {}
             // The address of packed bytes counts them unpacked: other extents lie there, too. Who
@@ -83,11 +89,7 @@ pub(super) fn compare(
         }
         at = end;
     }
-    Compared {
-        pairs,
-        nr_borrowed,
-        nr_by_leaves,
-    }
+    Compared { pairs, open_shares }
 }
 
 /// Returns the expected run with the observed SHARED flag if one of both says that this is open.

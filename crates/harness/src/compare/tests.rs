@@ -234,7 +234,7 @@ fn an_extent_may_be_told_shared_as_the_one_that_it_touches_on_disk() {
     let left = "  = ok\n  = STAT\n  = * 0..8k @1m shared\n  = * 8k..16k @2m\nend\n";
     let right = "  = ok\n  = STAT\n  = * 0..16k @7m shared\nend\n";
     check(comparer, asked, left, right, &[]);
-    assert_eq!(comparer.nr_borrowed_shares(), 1);
+    assert_eq!(comparer.open_shares().nr_borrowed, 1);
     // It stays so when the first of them is gone, and for nothing but what lay there.
     let left = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @2m\nend\n";
     let right = "  = ok\n  = STAT\n  = * 0..8k delalloc\n  = * 8k..16k @7176k shared\nend\n";
@@ -305,6 +305,6 @@ fn a_share_that_is_open_may_be_told_either_way() {
         let comparer = &mut comparer();
         let right = format!("  = ok\n  = STAT\n  = * 0..8k @7m{word}\nend\n");
         check(comparer, asked, left, &right, &[]);
-        assert_eq!(comparer.nr_leaf_shares(), nr_used);
+        assert_eq!(comparer.open_shares().nr_by_leaves, nr_used);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use fs_state::{ExtentId, FileExtent, FsState, InlineId, InodeId, Unit};
 use ondisk::Compression;
 use scenario::{
-    Backend, BackendError, Exchange, MapRun, Name, Observation, Outcome, Reply, Storage,
+    Backend, BackendError, Exchange, MapFlags, MapRun, Name, Observation, Outcome, Reply, Storage,
     TreeExtent, TreeItem, TreePlace, Trees, only,
 };
 
@@ -41,7 +41,7 @@ impl Sequential {
             self.machine.fs_mut().tell_compressed(told.clone());
             let mut reply = self.run_one(exchange)?;
             let mut has_learnt = false;
-            for (unit, is_compressed) in self.corrections(exchange, seen) {
+            for (unit, is_compressed) in self.corrections(exchange, &reply, seen) {
                 has_learnt |= told.insert(unit, is_compressed) != Some(is_compressed);
             }
             if !has_learnt {
@@ -57,28 +57,32 @@ impl Sequential {
     }
 
     /// Returns which parts the maps tell otherwise than they were written.
-    fn corrections(&mut self, exchange: &Exchange, seen: &Reply) -> Told {
+    fn corrections(&mut self, exchange: &Exchange, reply: &Reply, seen: &Reply) -> Told {
         let units = self.machine.fs().compressed_units().to_vec();
         if units.is_empty() {
             return Told::new();
         }
-        let mut maps: HashMap<InodeId, &[MapRun]> = HashMap::new();
-        for (probe, observation) in exchange.probes.iter().zip(&seen.observations) {
-            if let (Some(id), Observation::File { map, .. }) = (self.file(&probe.name), observation)
+        let mut maps: HashMap<InodeId, [&[MapRun]; 2]> = HashMap::new();
+        let observations = reply.observations.iter().zip(&seen.observations);
+        for (probe, observations) in exchange.probes.iter().zip(observations) {
+            if let (Some(id), (Observation::File { map: own, .. }, Observation::File { map, .. })) =
+                (self.file(&probe.name), observations)
             {
-                maps.insert(id, map);
+                maps.insert(id, [own, map]);
             }
         }
         let told = |unit: &Unit| {
-            let is_compressed = self.seen_compressed(unit, maps.get(&unit.inode)?)?;
+            let [own, map] = *maps.get(&unit.inode)?;
+            let is_compressed = self.seen_compressed(unit, own, map)?;
             let is_news = is_compressed != unit.is_compressed;
             is_news.then_some(((unit.inode, unit.start), is_compressed))
         };
         units.iter().filter_map(told).collect()
     }
 
-    /// Returns what the map of its file says of a part, if anything of it is still there.
-    fn seen_compressed(&self, unit: &Unit, map: &[MapRun]) -> Option<bool> {
+    /// Returns what the map of its file says of a part, if anything of it is still there, beside
+    /// what our own map says.
+    fn seen_compressed(&self, unit: &Unit, own: &[MapRun], map: &[MapRun]) -> Option<bool> {
         let fs = self.machine.fs();
         if !fs.is_live(unit.inode) {
             return None;
@@ -97,10 +101,19 @@ impl Sequential {
             if end <= first || item.end(key) <= first {
                 return None;
             }
-            let covers = |run: &&MapRun| run.offset <= first && first < run.offset + run.len;
-            let run = map.iter().find(covers)?;
+            let flags = flags_at(map, first)?;
             // What is not written yet will be seen later.
-            (!run.flags.is_delalloc).then_some(run.flags.is_encoded)
+            if flags.is_delalloc {
+                return None;
+            }
+            if flags.is_inline && !flags.is_encoded {
+                // A map does not always tell how inline data is compressed. What does not fit as it
+                // is has to be.
+                let is_untold = unit.is_compressed && !flags_at(own, first)?.is_encoded;
+                let is_long = fs.behaviour().max_inline < item.end(key);
+                return (is_long || !is_untold).then_some(is_long);
+            }
+            Some(flags.is_encoded)
         })
     }
 
@@ -170,6 +183,13 @@ impl Sequential {
         let replies = self.run(std::slice::from_ref(exchange))?;
         only(replies, &self.name())
     }
+}
+
+/// Returns what a map says of the block at `offset`.
+fn flags_at(map: &[MapRun], offset: u64) -> Option<MapFlags> {
+    let mut runs = map.iter();
+    let run = runs.find(|run| run.offset <= offset && offset < run.offset + run.len)?;
+    Some(run.flags)
 }
 
 /// What of an item has a size on disk.
