@@ -30,6 +30,10 @@ const TESTS: &[Test] = &[
         "without_dedupe_a_plan_is_told_and_nothing_changes",
         plan_only,
     ),
+    (
+        "a_plan_that_takes_too_much_memory_is_told_and_nothing_changes",
+        too_much_memory,
+    ),
     ("a_user_without_privilege_frees_by_reading", unprivileged),
     ("files_of_all_kinds_end_nothing", kinds),
     (
@@ -301,6 +305,19 @@ fn nothing_twice() {
         let said = json_of(&dupes("-rD --json --rewrite=max", folder));
         assert_eq!(said["predicted"]["moved_bytes"], 0, "{said}");
         assert_eq!(said["done"]["requests"], 0, "{said}");
+    });
+}
+
+fn too_much_memory() {
+    on_duplicates(|folder| {
+        let (before, used_before) = (contents(folder), used_bytes(folder));
+        let output = dupes("-rD --plan-memory=1k", folder);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("more than 1 KiB of memory"), "{said}");
+        assert!(said.contains("--plan-memory"), "{said}");
+        assert_eq!(used_bytes(folder), used_before);
+        assert!(contents(folder) == before, "a file has changed");
     });
 }
 

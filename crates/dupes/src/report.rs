@@ -31,7 +31,7 @@ pub enum Stopped {
     #[error("cannot use scratch space: {0}\n  remedy: free space there, or allow more memory")]
     Scratch(std::io::Error),
     /// A plan takes more memory than this, bytes.
-    #[error("a plan for all of this would take more than {} MiB of memory", .0 >> 20)]
+    #[error("a plan for all of this would take more than {} KiB of memory", .0 >> 10)]
     TooLarge(u64),
     /// Whoever watches said so: time or gain is used up.
     #[error("stopped on request")]

@@ -13,8 +13,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::radix;
 use crate::report::Stopped;
 
-/// Bytes that are read at once of each spilled run, while they are merged.
-const READ_LEN: usize = 256 << 10;
+/// The part of the memory that is read into of each spilled run, while they are merged: 256 KiB of
+/// 512 MiB; and the least, bytes.
+const READ_PART: usize = 2048;
+const READ_LEN_MIN: usize = 4 << 10;
 /// Records that there is room for at first.
 const NR_RECORDS_MIN: usize = 1 << 10;
 
@@ -109,8 +111,9 @@ pub(crate) struct Head<T> {
 /// A spilled run.
 struct Run<T> {
     spill: Box<dyn Spill>,
-    /// Records that have not been read yet.
+    /// Records that have not been read yet, and that are read at once.
     nr_left: usize,
+    nr_at_once: usize,
     /// What was read last, the next record at its end.
     read: Vec<T>,
 }
@@ -166,9 +169,11 @@ impl<T: Record> Sorter<'_, '_, T> {
         let mut spill = spill.map_err(Stopped::scratch)?;
         let bytes = self.records.as_slice().as_bytes();
         spill.write_all(bytes).map_err(Stopped::scratch)?;
+        let read_len = (self.room.bytes_max / READ_PART).max(READ_LEN_MIN);
         self.runs.push(Run {
             spill,
             nr_left: self.records.len(),
+            nr_at_once: read_len / size_of::<T>(),
             read: Vec::new(),
         });
         self.records.clear();
@@ -204,7 +209,7 @@ impl<T: Record> Run<T> {
     #[inline]
     fn next(&mut self) -> Result<Option<T>, Stopped> {
         if self.read.is_empty() && 0 < self.nr_left {
-            let nr_read = (READ_LEN / size_of::<T>()).clamp(1, self.nr_left);
+            let nr_read = self.nr_at_once.min(self.nr_left);
             self.read.resize(nr_read, T::new_zeroed());
             let bytes = self.read.as_mut_slice().as_mut_bytes();
             self.spill.read_exact(bytes).map_err(Stopped::scratch)?;

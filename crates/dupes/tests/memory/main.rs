@@ -14,8 +14,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use mixture::{BLOCK, FILE_BLOCKS, Mixture, TemporaryFiles};
 
-/// The argument of a process that is measured, before the size in GiB and the MiB that a plan may
-/// take; 0 for no plan.
+/// The argument of a process that is measured, before the size in GiB, whether all blocks are there
+/// twice in no order, and the MiB that a plan may take; 0 for no plan.
 const MEASURED: &str = "--measured";
 /// How much memory a process has besides what grows with the data: the program itself.
 const PROGRAM_BYTES: u64 = 8 << 20;
@@ -38,17 +38,21 @@ fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != MEASURED);
     if arguments.next().is_some() {
         let numbers = arguments.map(|argument| argument.parse().expect("a number"));
-        let [nr_gib, plan_mib] = numbers.collect::<Vec<u64>>()[..] else {
-            panic!("two numbers");
+        let [nr_gib, is_shuffled, plan_mib] = numbers.collect::<Vec<u64>>()[..] else {
+            panic!("three numbers");
         };
-        return measured(nr_gib, plan_mib);
+        return measured(nr_gib, is_shuffled == 1, plan_mib);
     }
     let trials = vec![
         Trial::test("a_64th_of_one_tib_takes_a_64th_of_two_gib", || {
-            check_found(16, 2 * GIB / 64 + PROGRAM_BYTES)
+            check_found(16, false, 2 * GIB / 64 + PROGRAM_BYTES)
         }),
+        Trial::test(
+            "so_it_does_if_every_block_is_there_twice_in_no_order",
+            || check_found(16, true, 2 * GIB / 64 + PROGRAM_BYTES),
+        ),
         Trial::test("one_tib_takes_less_than_two_gib", || {
-            check_found(1024, 2 * GIB)
+            check_found(1024, false, 2 * GIB)
         })
         .with_ignored_flag(true),
         Trial::test("a_plan_takes_no_more_than_it_may", || {
@@ -65,8 +69,8 @@ fn main() {
 }
 
 /// Checks that a process that finds what is equal takes no more memory than this.
-fn check_found(nr_gib: u64, bytes_max: u64) -> Result<(), Failed> {
-    let Peaks { found, .. } = measure(nr_gib, 0)?;
+fn check_found(nr_gib: u64, is_shuffled: bool, bytes_max: u64) -> Result<(), Failed> {
+    let Peaks { found, .. } = measure(nr_gib, is_shuffled, 0)?;
     match found <= bytes_max {
         true => Ok(()),
         false => Err(format!("{} MiB instead of {}", found / MIB, bytes_max / MIB).into()),
@@ -75,7 +79,7 @@ fn check_found(nr_gib: u64, bytes_max: u64) -> Result<(), Failed> {
 
 /// Checks that a plan of 2 GiB takes no more memory than this, made or not.
 fn check_planned(plan_mib: u64, is_made: bool) -> Result<(), Failed> {
-    let peaks = measure(2, plan_mib)?;
+    let peaks = measure(2, false, plan_mib)?;
     let is_kept_to = peaks.planned - peaks.found <= plan_mib * MIB;
     match is_kept_to && peaks.is_planned == is_made {
         true => Ok(()),
@@ -84,9 +88,10 @@ fn check_planned(plan_mib: u64, is_made: bool) -> Result<(), Failed> {
 }
 
 /// Has a process find, and plan if it may take memory for that.
-fn measure(nr_gib: u64, plan_mib: u64) -> Result<Peaks, Failed> {
+fn measure(nr_gib: u64, is_shuffled: bool, plan_mib: u64) -> Result<Peaks, Failed> {
     let process = Command::new(std::env::current_exe()?)
-        .args([MEASURED, &nr_gib.to_string(), &plan_mib.to_string()])
+        .arg(MEASURED)
+        .args([nr_gib, is_shuffled.into(), plan_mib].map(|number: u64| number.to_string()))
         .output()?;
     let told = String::from_utf8_lossy(&process.stdout);
     let trouble = String::from_utf8_lossy(&process.stderr);
@@ -108,11 +113,9 @@ fn measure(nr_gib: u64, plan_mib: u64) -> Result<Peaks, Failed> {
 
 /// Finds and plans; tells the most memory that this process had behind each of both, whether there
 /// is a plan, and the seconds that finding took.
-fn measured(nr_gib: u64, plan_mib: u64) {
-    let mut volume = Mixture {
-        nr_files: nr_gib * GIB / (FILE_BLOCKS * BLOCK) / 80 * 80,
-        nr_snapshots: 3,
-    };
+fn measured(nr_gib: u64, is_shuffled: bool, plan_mib: u64) {
+    let nr_files = nr_gib * GIB / (FILE_BLOCKS * BLOCK) / 80 * 80;
+    let mut volume = Mixture::new(nr_files, is_shuffled);
     let share = TIB / (nr_gib * GIB);
     let options = Options {
         sort_bytes_max: Options::default().sort_bytes_max / share as usize,

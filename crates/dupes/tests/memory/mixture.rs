@@ -19,6 +19,7 @@ const NR_COPIES: u64 = 4;
 /// The subvolume, and the first one of its snapshots.
 const ROOT: u64 = 5;
 const FIRST_SNAPSHOT: u64 = 256;
+const NR_SNAPSHOTS: u64 = 3;
 /// Files of a page.
 const PAGE_FILES: u64 = 4096;
 
@@ -30,19 +31,39 @@ const ALONE: u64 = 4 << 40;
 
 /// Files of 1 MiB in extents of 128 KiB: of twenty, nine are like no other, five are one of four
 /// copies, four have blocks that are there twice in no order, one has equal blocks only, and in one
-/// every other block is such a one. Snapshots refer to all of it.
+/// every other block is such a one. Three snapshots refer to all of it.
 pub(crate) struct Mixture {
     pub(crate) nr_files: u64,
-    pub(crate) nr_snapshots: u64,
+    /// Whether all blocks are there twice in no order instead.
+    pub(crate) is_shuffled: bool,
+    /// How far blocks are from each other that are shuffled and were neighbours.
+    step: u64,
 }
 
 impl Mixture {
+    pub(crate) fn new(nr_files: u64, is_shuffled: bool) -> Mixture {
+        let mut mixture = Mixture {
+            nr_files,
+            is_shuffled,
+            step: 0,
+        };
+        mixture.step = step_for(mixture.nr_shuffled_blocks());
+        mixture
+    }
+
     fn nr_shuffled_blocks(&self) -> u64 {
-        self.nr_files / FILES_OF_CYCLE * 4 * FILE_BLOCKS
+        match self.is_shuffled {
+            true => self.nr_files * FILE_BLOCKS,
+            false => self.nr_files / FILES_OF_CYCLE * 4 * FILE_BLOCKS,
+        }
     }
 
     /// Returns how many blocks have an equal, and how many different ones there are of these.
     pub(crate) fn expected(&self) -> (u64, u64) {
+        if self.is_shuffled {
+            let nr_blocks = self.nr_shuffled_blocks();
+            return (nr_blocks, nr_blocks / 2);
+        }
         let nr_cycles = self.nr_files / FILES_OF_CYCLE;
         let nr_copied = nr_cycles * 5 * FILE_BLOCKS;
         let nr_equal = nr_cycles * (FILE_BLOCKS + FILE_BLOCKS / 2);
@@ -64,22 +85,27 @@ impl Mixture {
     fn content(&self, block: u64) -> u64 {
         let (file, within) = (block / FILE_BLOCKS, block % FILE_BLOCKS);
         let (cycle, kind) = (file / FILES_OF_CYCLE, file % FILES_OF_CYCLE);
+        if self.is_shuffled {
+            return self.shuffled(block);
+        }
         match kind {
             0..9 => UNIQUE + block,
             9..14 => {
                 let copied = cycle * 5 + kind - 9;
                 COPIED + copied / NR_COPIES * FILE_BLOCKS + within
             }
-            14..18 => {
-                let nr = self.nr_shuffled_blocks();
-                let at = (cycle * 4 + kind - 14) * FILE_BLOCKS + within;
-                // A step without a divisor in common with the number passes through all.
-                SHUFFLED + at * step_for(nr) % nr / 2
-            }
+            14..18 => self.shuffled((cycle * 4 + kind - 14) * FILE_BLOCKS + within),
             18 => 0,
             _ if within.is_multiple_of(2) => 0,
             _ => ALONE + block,
         }
+    }
+
+    /// Returns a number for the contents of the nth block of those that are shuffled.
+    fn shuffled(&self, nth: u64) -> u64 {
+        // A step without a divisor in common with the number passes through all.
+        let nr = self.nr_shuffled_blocks();
+        SHUFFLED + nth * self.step % nr / 2
     }
 
     fn file_of(&self, id: FileId) -> File {
@@ -93,7 +119,7 @@ impl Mixture {
     }
 
     fn roots(&self) -> impl Iterator<Item = u64> + use<> {
-        let snapshots = FIRST_SNAPSHOT..FIRST_SNAPSHOT + self.nr_snapshots;
+        let snapshots = FIRST_SNAPSHOT..FIRST_SNAPSHOT + NR_SNAPSHOTS;
         std::iter::once(ROOT).chain(snapshots)
     }
 }
