@@ -71,6 +71,7 @@ impl Scratch {
         let mounted = Mounted::new(image, point, true, OPTIONS)?;
         fs::remove_file(&mounted.image)
             .map_err(|error| format!("remove {}: {error}", mounted.image.display()))?;
+        mounted.bypass_cache()?;
         Ok(Scratch { mounted })
     }
 
@@ -262,6 +263,17 @@ impl Mounted {
             point,
             is_copy,
         })
+    }
+
+    /// Keeps the image out of the page cache, where the filesystem that it is on can do that:
+    /// all that is read would be there twice.
+    fn bypass_cache(&self) -> Result<(), String> {
+        let mut findmnt = Command::new("findmnt");
+        let device = output(findmnt.args(["-n", "-o", "SOURCE"]).arg(&self.point))?;
+        let mut losetup = Command::new("losetup");
+        // If it cannot, runs on much data take longer, and are none the less right.
+        let _ = output(losetup.arg("--direct-io=on").arg(device.trim()));
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), String> {

@@ -2,8 +2,10 @@
 //! million equal blocks, and of 200 copies of one file.
 //!
 //! Quadratic time with many equals is what users of such tools meet most. What is compared is
-//! time with half as much: processors' seconds, for those are ours alone.
+//! time with half as much: processors' seconds, for those are ours alone. No data is in the page
+//! cache when a run begins: else a part would be there, and all of it not.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::process::Command;
 use super::filesystem::Scratch as Filesystem;
 use super::measure::{Usage, usage};
 use super::tools::xsame;
+use crate::command::output;
 
 /// Twice as much may take so many times as long: were it quadratic, it would be four.
 const TIMES_MAX: f64 = 3.0;
@@ -72,6 +75,7 @@ pub(super) fn run(folder: &Path, percent: u64) -> Result<String, String> {
             filesystem.sync()?;
             for ((name, arguments), before) in COMMANDS.iter().zip(&mut before) {
                 let used = filesystem.used_bytes()?;
+                forget_pages(&set)?;
                 let mut command = Command::new(xsame());
                 let now = usage(command.args(*arguments).arg(&set), folder)?;
                 let times = before.as_ref().map(|before| times(before, &now));
@@ -99,6 +103,20 @@ pub(super) fn run(folder: &Path, percent: u64) -> Result<String, String> {
             "twice as much takes more than {TIMES_MAX} times as long"
         )),
     }
+}
+
+/// Drops the pages of the files in a folder from the page cache.
+fn forget_pages(folder: &Path) -> Result<(), String> {
+    let wrong = |error| format!("list {}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        let mut input = OsString::from("if=");
+        input.push(path);
+        let mut dd = Command::new("dd");
+        dd.arg(input);
+        output(dd.args(["iflag=nocache", "count=0", "status=none"]))?;
+    }
+    Ok(())
 }
 
 fn times(half: &Usage, whole: &Usage) -> f64 {
