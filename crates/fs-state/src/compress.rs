@@ -142,7 +142,7 @@ impl FsState {
         content: &Content,
     ) -> bool {
         if !self.compresses_inline(id, start, content.len()) {
-            let fits = self.fits_inline(id, start, content.len());
+            let fits = self.goes_inline(id, start, content.len());
             if fits {
                 self.write_inline(id, content, None);
             }

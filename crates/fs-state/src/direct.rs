@@ -8,7 +8,7 @@ use uapi::Errno;
 
 use crate::ordered::{OrderedExtent, OrderedKind};
 use crate::write::{SIZE_MAX, WRITE_LEN_MAX};
-use crate::{FileExtent, FsState, InodeId, SliceKind, align_up, is_aligned};
+use crate::{FileExtent, FsState, InodeId, SliceKind, align_down, align_up, is_aligned};
 
 impl FsState {
     /// Writes back the file, writes `content` at `pos`, bytes, with `O_DIRECT`, and writes back the
@@ -29,7 +29,10 @@ impl FsState {
                 self.write_through_cache(id, pos + direct_len, &rest)?;
                 Ok(len)
             }
-            _ => self.write_through_cache(id, pos, content),
+            0 => self.write(id, pos, content),
+            _ => self
+                .expand_tail(id, pos)
+                .and_then(|()| self.write_through_cache(id, pos, content)),
         };
         self.flush(id);
         written
@@ -63,6 +66,16 @@ impl FsState {
             kind_before = kind;
         }
         len
+    }
+
+    /// What a direct write does before it turns to the page cache, which does the same once more.
+    fn expand_tail(&mut self, id: InodeId, pos: u64) -> Result<(), Errno> {
+        let size = self.inode(id).size;
+        if align_down(pos) <= size || SIZE_MAX <= pos {
+            return Ok(());
+        }
+        self.touch(id);
+        self.truncate_block(id, size)
     }
 
     /// Returns whether nothing forces a write into the page cache (`check_direct_IO`,

@@ -149,8 +149,10 @@ impl FsState {
             self.zero_ends(id, offset, end)?
         };
         if let Some((start, alloc_end)) = allocated.filter(|(start, end)| start < end) {
+            // For all of it at once.
+            self.reserve(Reservation::Trees)?;
             self.inode_mut(id).cached.drop(start, alloc_end);
-            self.preallocate(id, start, alloc_end, None)?;
+            self.preallocate(id, start, alloc_end, grows.then_some(end))?;
             if self.behaviour.fallocate_stamps_late {
                 self.touch_ctime(id);
             }

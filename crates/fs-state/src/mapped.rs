@@ -11,8 +11,9 @@ impl FsState {
     /// does; returns how many bytes were stored. The size stays.
     ///
     /// # Errors
-    /// `EFAULT` if not all of it lies in pages of the file, and what `mmap(2)` answers: `EINVAL`
-    /// for no bytes, `EACCES` for an append-only inode.
+    /// `EFAULT` if not all of it lies in pages of the file, or if a page has no space: those before
+    /// it are stored then, and not written back. And what `mmap(2)` answers: `EINVAL` for no bytes,
+    /// `EACCES` for an append-only inode.
     pub fn mapped_write(&mut self, id: InodeId, pos: u64, content: &Content) -> Result<u64, Errno> {
         let len = content.len().min(WRITE_LEN_MAX);
         let end = pos.checked_add(len).ok_or(Errno::EFAULT)?;
@@ -27,27 +28,36 @@ impl FsState {
         if inode.is_append {
             return Err(Errno::EACCES);
         }
-        self.touch(id);
         let (start, pages_end) = (align_down(pos), align_up(end));
-        // Each page faults by itself, and is read if it is not there.
-        for page in (start..pages_end).step_by(BLOCK as usize) {
-            self.read_pages(id, page, page + BLOCK);
+        let (mut stored, mut at) = (Content::zeros(0), start);
+        while at < pages_end {
+            // Each page faults by itself, is read if it is not there, and then reserves.
+            self.read_pages(id, at, at + BLOCK);
+            let to = self
+                .reserve_pages(at, pages_end)
+                .map_err(|_| Errno::EFAULT)?;
+            self.touch(id);
+            for page in (at + BLOCK..to).step_by(BLOCK as usize) {
+                self.read_pages(id, page, page + BLOCK);
+            }
+            let (from, until) = (pos.max(at), end.min(to));
+            let mut pages = self.page_range(id, at, to);
+            pages.overwrite(from - at, content.slice(from - pos..until - pos));
+            stored.append(pages.clone());
+            if size < to {
+                // What lies behind EOF is zeroed when the page is written.
+                pages.truncate(size.max(at) - at);
+                pages.append(Content::zeros(to - size.max(at)));
+            }
+            self.dirty_pages(id, at, pages);
+            self.inode_mut(id).digest = None;
+            at = to;
         }
-        let mut pages = self.page_range(id, start, pages_end);
-        pages.overwrite(pos - start, content.slice(0..len));
-        let stored = pages.clone();
-        if size < pages_end {
-            // What lies behind EOF is zeroed when the page is written.
-            pages.truncate(size.max(start) - start);
-            pages.append(Content::zeros(pages_end - size.max(start)));
-        }
-        self.dirty_pages(id, start, pages);
         let last = pages_end - BLOCK;
         if size < pages_end && self.is_left_to_worker(id, last) {
             let page = stored.slice(last - start..stored.len());
             self.dirty_pages(id, last, page);
         }
-        self.inode_mut(id).digest = None;
         self.fsync(id);
         Ok(len)
     }

@@ -95,6 +95,24 @@ impl FsState {
         }
     }
 
+    /// Cuts an ordered extent of fresh data into several, (start, end) each.
+    pub(crate) fn cut_ordered_into(&mut self, id: InodeId, start: u64, pieces: &[(u64, u64)]) {
+        let Some(whole) = self.inode_mut(id).ordered.remove(&start) else {
+            return;
+        };
+        let generation = self.extents.get(whole.extent).generation();
+        self.extents.discard(whole.extent);
+        for &(from, to) in pieces {
+            let content = whole.content.slice(from - start..to - start);
+            let piece = OrderedExtent {
+                extent: self.extents.allocate(content.clone(), generation),
+                content,
+                ..whole.clone()
+            };
+            self.inode_mut(id).ordered.insert(from, piece);
+        }
+    }
+
     fn ordered_within(&self, id: InodeId, start: u64, end: u64) -> Vec<u64> {
         let overlaps = |(key, ordered): (&u64, &OrderedExtent)| {
             (*key + ordered.content.len() > start).then_some(*key)

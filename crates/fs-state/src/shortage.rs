@@ -2,14 +2,17 @@
 //! computed from operations.
 //!
 //! An operation reserves space at certain places, in the kernel's order. At each of them a kernel
-//! that finds none writes back all dirty data and commits, which makes room, or gives up with
+//! that finds none writes back dirty data and commits, which makes room, or gives up with
 //! `ENOSPC` (`btrfs_reserve_data_bytes` and `btrfs_reserve_metadata_bytes`, fs/btrfs/space-info.c).
-//! Where free space is in pieces, so are the extents that are allocated.
+//! Workers beside it write back, too. How much that is, and where extents are cut because free
+//! space is in pieces, is read from what files look like afterwards: [`Shown`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uapi::Errno;
 
+use crate::inode::Unwritten;
+use crate::ordered::OrderedKind;
 use crate::{BLOCK, FsState, InodeId};
 
 /// What a kernel did in one operation where space was short. Reservations are numbered from 0 in
@@ -18,12 +21,25 @@ use crate::{BLOCK, FsState, InodeId};
 pub struct Shortage {
     /// The reservations before which dirty data was written back.
     pub reclaims: BTreeSet<u32>,
-    /// Whose data that was; `None` is everybody's.
-    pub reclaims_of: Option<BTreeSet<InodeId>>,
     /// The reservations that found no space.
     pub fails: BTreeSet<u32>,
-    /// Offsets at which extents of a file begin or end, bytes: where the allocator cut.
-    pub cuts: BTreeMap<InodeId, BTreeSet<u64>>,
+    /// What files look like after the operation, which tells what was written back before those of
+    /// `reclaims`, and where extents were cut. `None` is everything, and nowhere.
+    pub shown: Option<BTreeMap<InodeId, Shown>>,
+}
+
+/// What a file looks like after an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The extents that it got, as (start, end): where their first and last bytes would lie in the
+    /// file.
+    pub extents: BTreeSet<(u64, u64)>,
+    /// Its dirty pages, as (start, end).
+    pub dirty: Vec<(u64, u64)>,
+    /// What is preallocated, as (start, end).
+    pub prealloc: Vec<(u64, u64)>,
+    /// Whether it is in the tree.
+    pub is_inline: bool,
 }
 
 /// What a reservation is for.
@@ -35,24 +51,86 @@ pub enum Reservation {
     Page(u64),
 }
 
-/// A shortage on its way through an operation.
+/// How an operation went where space was short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// The reservations that were made.
+    pub made: Vec<Reservation>,
+    /// Whether anything was written back to make room.
+    pub has_reclaimed: bool,
+    /// Whether an extent was cut because free space is in pieces.
+    pub has_cut: bool,
+}
+
+/// A shortage on its way through an operation. Of what is shown, the extents that were allocated
+/// are no longer there.
 #[derive(Clone, Debug)]
 pub(crate) struct Short {
     shortage: Shortage,
-    /// The reservations so far.
-    made: Vec<Reservation>,
+    course: Course,
+}
+
+/// Whether a file got extents in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Got {
+    /// It did not.
+    None,
+    /// It did, and all of them lie within the range.
+    Inside,
+    /// One of them reaches over an end of the range.
+    Across,
+}
+
+impl Shown {
+    /// Returns whether there are new extents within `start..end`.
+    fn got_within(&self, start: u64, end: u64) -> Got {
+        let touching = self.extents.range(..(end, 0));
+        let touching = touching.filter(|(_, to)| start < *to);
+        touching.fold(Got::None, |got, &(from, to)| match got {
+            Got::None | Got::Inside if start <= from && to <= end => Got::Inside,
+            _ => Got::Across,
+        })
+    }
+
+    /// Takes out the longest of its new extents that begin at `start`, and end by `end`; returns
+    /// where that ends.
+    fn take_from(&mut self, start: u64, end: u64) -> Option<u64> {
+        let extent = *self.extents.range((start, 0)..=(start, end)).next_back()?;
+        self.extents.remove(&extent);
+        Some(extent.1)
+    }
+
+    /// Returns where the first of its new extents begins that lies within `start..end`, but not
+    /// at the beginning.
+    fn next_start(&self, start: u64, end: u64) -> Option<u64> {
+        let mut inside = self.extents.range((start + 1, 0)..(end, 0));
+        inside.find(|(_, to)| *to <= end).map(|(from, _)| *from)
+    }
+}
+
+/// Returns whether one of the ranges overlaps `start..end`.
+fn overlaps(ranges: &[(u64, u64)], start: u64, end: u64) -> bool {
+    ranges.iter().any(|(from, to)| *from < end && start < *to)
 }
 
 impl FsState {
     /// From here on space is short as told, until [`FsState::end_shortage`].
     pub fn begin_shortage(&mut self, shortage: Shortage) {
-        let made = Vec::new();
-        self.short = Some(Box::new(Short { shortage, made }));
+        let course = Course::default();
+        self.short = Some(Box::new(Short { shortage, course }));
+        self.cut_ordered();
     }
 
-    /// Returns the reservations since the shortage began; there is space again.
-    pub fn end_shortage(&mut self) -> Vec<Reservation> {
-        self.short.take().map_or_else(Vec::new, |short| short.made)
+    /// Returns how it went since the shortage began; there is space again. What else is shown to
+    /// have been written back was so by now.
+    pub fn end_shortage(&mut self) -> Course {
+        let shown = self.short.as_ref().map(|short| &short.shortage.shown);
+        if matches!(shown, Some(Some(_))) && self.write_shown() {
+            self.commit();
+        }
+        self.short
+            .take()
+            .map_or_else(Course::default, |short| short.course)
     }
 
     /// Reserves space. A kernel reserves at the begin of an operation before it asks what the
@@ -64,12 +142,11 @@ impl FsState {
         let Some(short) = &mut self.short else {
             return Ok(());
         };
-        let nth = u32::try_from(short.made.len()).expect("fewer than 2^32 reservations");
-        short.made.push(what);
+        let nth = u32::try_from(short.course.made.len()).expect("fewer than 2^32 reservations");
+        short.course.made.push(what);
         let fails = short.shortage.fails.contains(&nth);
         if short.shortage.reclaims.contains(&nth) {
-            let of = short.shortage.reclaims_of.clone();
-            self.reclaim(of.as_ref());
+            self.reclaim();
         }
         match fails {
             true => Err(Errno::ENOSPC),
@@ -98,18 +175,72 @@ impl FsState {
     /// Returns whether the next reservation meets a shortage.
     fn is_short_next(&self) -> bool {
         self.short.as_ref().is_some_and(|short| {
-            let next = u32::try_from(short.made.len()).expect("fewer than 2^32 reservations");
+            let next = u32::try_from(short.course.made.len()).expect("fewer than 2^32");
             short.shortage.reclaims.contains(&next) || short.shortage.fails.contains(&next)
         })
     }
 
-    /// Writes back dirty data, of everybody or of some, and commits.
-    fn reclaim(&mut self, of: Option<&BTreeSet<InodeId>>) {
-        let is_meant = |id: &InodeId| of.is_none_or(|of| of.contains(id));
-        let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().filter(is_meant).collect();
-        self.flush_all(&dirty);
+    /// Makes room: writes back, and commits.
+    fn reclaim(&mut self) {
+        self.write_shown();
         self.evict_orphans();
         self.commit();
+    }
+
+    /// Writes back the dirty data of which that is shown; returns whether there is any.
+    fn write_shown(&mut self) -> bool {
+        let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
+        let unwritten = dirty.into_iter().flat_map(|id| {
+            let ranges = self.inode(id).unwritten_ranges().into_iter();
+            ranges.map(move |range| (id, range))
+        });
+        let written: Vec<_> = unwritten
+            .filter(|(id, range)| self.is_shown_written(*id, *range))
+            .collect();
+        // As in a sync, every decision is taken before the first ordered extent completes.
+        for (id, range) in &written {
+            self.start_writeback(*id, range.start, range.end);
+        }
+        for (id, range) in &written {
+            self.finish_ordered_range(*id, range.start, range.end);
+        }
+        if let Some(short) = &mut self.short {
+            short.course.has_reclaimed |= !written.is_empty();
+        }
+        !written.is_empty()
+    }
+
+    /// Returns whether what is shown of a file tells that an unwritten range was written back as it
+    /// is now.
+    fn is_shown_written(&self, id: InodeId, range: Unwritten) -> bool {
+        let (start, end) = (range.start, range.end);
+        let shown = self.short.as_ref().map(|short| &short.shortage.shown);
+        let Some(Some(shown)) = shown else {
+            return true;
+        };
+        let Some(shown) = shown.get(&id) else {
+            return false;
+        };
+        if range.is_ordered {
+            return !overlaps(&shown.dirty, start, end);
+        }
+        if shown.is_inline && self.fits_inline(id, start, end - start) {
+            return true;
+        }
+        let mut is_written = false;
+        for stretch in self.stretches(id, start, end) {
+            let (from, to) = (stretch.start, stretch.end);
+            match stretch.in_place {
+                Some(_) if overlaps(&shown.prealloc, from, to) => return false,
+                Some(_) => is_written |= !overlaps(&shown.dirty, from, to),
+                None => match shown.got_within(from, to) {
+                    Got::Across => return false,
+                    Got::Inside => is_written = true,
+                    Got::None => {}
+                },
+            }
+        }
+        is_written
     }
 
     /// Returns the ranges of a file that no item has yet, (start, end) in bytes, touching ones
@@ -126,19 +257,71 @@ impl FsState {
     }
 
     /// Returns the pieces into which the allocator cuts `start..end` of a file, in order.
-    pub(crate) fn allocated_pieces(&self, id: InodeId, start: u64, end: u64) -> Vec<(u64, u64)> {
-        let cuts = self
-            .short
-            .as_ref()
-            .and_then(|short| short.shortage.cuts.get(&id));
-        let inside = cuts.into_iter().flat_map(|cuts| cuts.range(start + 1..end));
+    pub(crate) fn allocated_pieces(
+        &mut self,
+        id: InodeId,
+        start: u64,
+        end: u64,
+    ) -> Vec<(u64, u64)> {
+        let whole = vec![(start, end)];
+        let Some(short) = &mut self.short else {
+            return whole;
+        };
+        let shown = short.shortage.shown.as_mut();
+        let Some(shown) = shown.and_then(|shown| shown.get_mut(&id)) else {
+            return whole;
+        };
         let mut pieces = Vec::new();
-        let mut from = start;
-        for &cut in inside {
-            pieces.push((from, cut));
-            from = cut;
+        let mut at = start;
+        while at < end {
+            let to = shown.take_from(at, end);
+            // What is not seen any more ends where the next one begins, for all that matters.
+            let to = to.or_else(|| shown.next_start(at, end)).unwrap_or(end);
+            pieces.push((at, to));
+            at = to;
         }
-        pieces.push((from, end));
+        short.course.has_cut |= 1 < pieces.len();
         pieces
+    }
+
+    /// Returns whether a part of a dirty range that could be written in place is seen to be.
+    pub(crate) fn is_shown_in_place(&self, id: InodeId, start: u64, end: u64) -> bool {
+        self.shown(id).is_some_and(|shown| {
+            let is_written = ![&shown.prealloc, &shown.dirty]
+                .iter()
+                .any(|ranges| overlaps(ranges, start, end));
+            is_written && shown.got_within(start, end) == Got::None
+        })
+    }
+
+    /// Returns what a file looks like after the operation under way, as far as that is known.
+    fn shown(&self, id: InodeId) -> Option<&Shown> {
+        let shown = self.short.as_ref()?.shortage.shown.as_ref()?;
+        shown.get(&id)
+    }
+
+    /// Returns whether a file that fits into the tree is seen to have got an extent instead,
+    /// for want of space in the tree.
+    pub(crate) fn is_kept_out_of_tree(&self, id: InodeId) -> bool {
+        self.shown(id)
+            .is_some_and(|shown| !shown.is_inline && shown.extents.contains(&(0, BLOCK)))
+    }
+
+    /// Cuts the ordered extents that nobody waited for yet where they are seen to have been cut.
+    fn cut_ordered(&mut self) {
+        let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
+        for id in dirty {
+            let ordered = self.inode(id).ordered.iter();
+            let fresh = ordered.filter(|(_, ordered)| ordered.kind == OrderedKind::Cow);
+            let ranges: Vec<(u64, u64)> = fresh
+                .map(|(&start, ordered)| (start, start + ordered.content.len()))
+                .collect();
+            for (start, end) in ranges {
+                let pieces = self.allocated_pieces(id, start, end);
+                if 1 < pieces.len() {
+                    self.cut_ordered_into(id, start, &pieces);
+                }
+            }
+        }
     }
 }

@@ -66,6 +66,8 @@ pub struct FsState {
     pub(crate) orphans: Vec<InodeId>,
     /// Whether it is mounted read-only (`SB_RDONLY`).
     pub(crate) is_mounted_readonly: bool,
+    /// Whether a truncation found no space and left items behind the new EOF.
+    pub(crate) has_left_tails: bool,
     /// Where space is short in the operation under way, if it is.
     pub(crate) short: Option<Box<Short>>,
     /// The running transaction.
@@ -99,6 +101,7 @@ impl FsState {
             dirty_inodes: BTreeSet::new(),
             orphans: Vec::new(),
             is_mounted_readonly: false,
+            has_left_tails: false,
             short: None,
             transid: 8,
             clock: 1,

@@ -1,9 +1,11 @@
 //! Tests of the state through its public operations.
 
+use std::collections::BTreeMap;
+
 use data::Content;
 use uapi::Errno;
 
-use crate::{Behaviour, FileExtent, FsState, InodeId, Shortage, SliceKind, TimesUpdate};
+use crate::{Behaviour, FileExtent, FsState, InodeId, Shortage, Shown, SliceKind, TimesUpdate};
 
 const K: u64 = 1024;
 
@@ -207,7 +209,17 @@ fn a_quota_group_counts_what_it_alone_refers_to_until_another_subvolume_clones_i
 fn short(fs: &mut FsState, shortage: Shortage, with: impl FnOnce(&mut FsState)) -> usize {
     fs.begin_shortage(shortage);
     with(fs);
-    fs.end_shortage().len()
+    fs.end_shortage().made.len()
+}
+
+/// Returns that a file is shown to have got extents, (start, end) in KiB.
+fn got(id: InodeId, extents: &[(u64, u64)]) -> Option<BTreeMap<InodeId, Shown>> {
+    let extents = extents.iter().map(|(start, end)| (start * K, end * K));
+    let shown = Shown {
+        extents: extents.collect(),
+        ..Shown::default()
+    };
+    Some([(id, shown)].into())
 }
 
 #[test]
@@ -259,7 +271,7 @@ fn extents_are_cut_where_the_allocator_did() {
     let mut fs = state();
     let a = file(&mut fs, "A");
     let shortage = Shortage {
-        cuts: [(a, [8 * K, 64 * K, 72 * K].into())].into(),
+        shown: got(a, &[(0, 8), (8, 16), (64, 72), (72, 80)]),
         ..Shortage::default()
     };
     short(&mut fs, shortage, |fs| {
@@ -276,7 +288,7 @@ fn an_allocation_that_finds_no_more_space_keeps_what_it_has() {
     let mut fs = state();
     let a = file(&mut fs, "A");
     let shortage = Shortage {
-        cuts: [(a, [8 * K].into())].into(),
+        shown: got(a, &[(0, 8)]),
         fails: [2].into(),
         ..Shortage::default()
     };

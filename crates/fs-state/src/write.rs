@@ -109,7 +109,10 @@ impl FsState {
             .item_before(id, u64::MAX)
             .map_or(0, |(key, item)| item.end(key));
         self.inode_mut(id).size = match (is_dirty, was_dirty) {
-            (true, _) => return,
+            (true, _) => {
+                self.has_left_tails = true;
+                return;
+            }
             (false, true) => old_size.min(items_end),
             (false, false) => old_size,
         };

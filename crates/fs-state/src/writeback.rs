@@ -9,9 +9,18 @@ use data::Content;
 
 use crate::ordered::{OrderedExtent, OrderedKind};
 use crate::{
-    ExtentSlice, FileExtent, FsState, InlineExtent, InlineId, InodeId, SliceKind, align_down,
-    align_up,
+    ExtentId, ExtentSlice, FileExtent, FsState, InlineExtent, InlineId, InodeId, SliceKind,
+    align_down, align_up,
 };
+
+/// A part of a dirty range that goes to one place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// The extent, and where in it, if it is written in place; otherwise to extents of its own.
+    pub(crate) in_place: Option<(ExtentId, u64)>,
+}
 
 impl FsState {
     /// Writes back the whole file and waits for its ordered extents, as FIEMAP with
@@ -92,7 +101,7 @@ impl FsState {
     }
 
     /// Decides where the dirty pages of a range go.
-    fn start_writeback(&mut self, id: InodeId, start: u64, end: u64) {
+    pub(crate) fn start_writeback(&mut self, id: InodeId, start: u64, end: u64) {
         let mut at = align_down(start);
         while at < end {
             let inode = self.inode(id);
@@ -130,8 +139,45 @@ impl FsState {
 
     /// Writes what can be written in place, COWs the stretches in between.
     fn run_delalloc_nocow(&mut self, id: InodeId, start: u64, content: &Content) {
-        let end = start + content.len();
         let may_inline = self.behaviour.inlines_nocow;
+        for stretch in self.nocow_stretches(id, start, start + content.len()) {
+            let piece = content.slice(stretch.start - start..stretch.end - start);
+            let Some((extent, offset)) = stretch.in_place else {
+                self.cow_file_range(id, stretch.start, piece, may_inline);
+                continue;
+            };
+            let ordered = OrderedExtent {
+                extent,
+                offset,
+                content: piece,
+                kind: OrderedKind::Nocow,
+                is_submitted: false,
+            };
+            self.inode_mut(id).ordered.insert(stretch.start, ordered);
+        }
+    }
+
+    /// Returns into which stretches writeback divides a dirty range that it does not compress.
+    pub(crate) fn stretches(&self, id: InodeId, start: u64, end: u64) -> Vec<Stretch> {
+        let inode = self.inode(id);
+        if inode.is_nodatacow || inode.has_prealloc {
+            return self.nocow_stretches(id, start, end);
+        }
+        let in_place = None;
+        vec![Stretch {
+            start,
+            end,
+            in_place,
+        }]
+    }
+
+    fn nocow_stretches(&self, id: InodeId, start: u64, end: u64) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        let cow = |start, end| Stretch {
+            start,
+            end,
+            in_place: None,
+        };
         let mut cow_start = None;
         let mut at = start;
         while at < end {
@@ -158,29 +204,20 @@ impl FsState {
                 at = item_end;
                 continue;
             };
-            if let Some(from) = cow_start.take() {
-                let piece = content.slice(from - start..at - start);
-                self.cow_file_range(id, from, piece, may_inline);
-            }
+            stretches.extend(cow_start.take().map(|from| cow(from, at)));
             let piece_end = item_end.min(end);
-            let piece = content.slice(at - start..piece_end - start);
-            let ordered = OrderedExtent {
-                extent: slice.extent,
-                offset: slice.offset + (at - key),
-                content: piece,
-                kind: OrderedKind::Nocow,
-                is_submitted: false,
-            };
-            self.inode_mut(id).ordered.insert(at, ordered);
+            stretches.push(Stretch {
+                start: at,
+                end: piece_end,
+                in_place: Some((slice.extent, slice.offset + (at - key))),
+            });
             at = piece_end;
         }
         if at < end {
             cow_start.get_or_insert(at);
         }
-        if let Some(from) = cow_start {
-            let piece = content.slice(from - start..end - start);
-            self.cow_file_range(id, from, piece, may_inline);
-        }
+        stretches.extend(cow_start.map(|from| cow(from, end)));
+        stretches
     }
 
     /// Returns whether `at..end` of the item may be written in place (`can_nocow_file_extent`).
@@ -203,11 +240,21 @@ impl FsState {
         }
         let from = slice.offset + (at - key);
         let to = slice.offset + (end.min(key + slice.len) - key);
-        let offset = slice.backref_offset(key);
-        !self
-            .extents
-            .has_cross_ref(slice.extent, inode.root, inode.ino, offset)
-            && !extent.has_any_csum(from, to)
+        if extent.has_any_csum(from, to) {
+            return false;
+        }
+        let (root, ino, offset) = (inode.root, inode.ino, slice.backref_offset(key));
+        let has_cross_ref = self.extents.has_cross_ref(slice.extent, root, ino, offset);
+        // Where space is short a kernel runs delayed references early.
+        let may_have_lost_it = has_cross_ref
+            && self.short.is_some()
+            && !self
+                .extents
+                .keeps_cross_ref(slice.extent, root, ino, offset);
+        match may_have_lost_it {
+            true => self.is_shown_in_place(id, at, end.min(key + slice.len)),
+            false => !has_cross_ref,
+        }
     }
 
     /// Turns `start..end` of a preallocated item into a written one and merges it with written
@@ -282,7 +329,7 @@ impl FsState {
         may_inline: bool,
     ) {
         let may_inline = may_inline && !self.behaviour.inlines_first;
-        if may_inline && self.fits_inline(id, start, content.len()) {
+        if may_inline && self.goes_inline(id, start, content.len()) {
             self.write_inline(id, &content, None);
             return;
         }
@@ -298,6 +345,11 @@ impl FsState {
             };
             self.inode_mut(id).ordered.insert(from, ordered);
         }
+    }
+
+    /// Returns whether `len` bytes at `start` are a whole file that goes into the tree.
+    pub(crate) fn goes_inline(&self, id: InodeId, start: u64, len: u64) -> bool {
+        self.fits_inline(id, start, len) && !self.is_kept_out_of_tree(id)
     }
 
     /// Returns whether `len` bytes at `start` are a whole file that fits into the tree

@@ -83,20 +83,6 @@ impl Swarm {
                 name,
                 size: size - size % BLOCK_LEN,
             },
-            // They reserve at places of their own.
-            Op::DirectWrite {
-                name,
-                offset,
-                content,
-            } => Op::Write {
-                name,
-                offset,
-                content,
-            },
-            Op::MappedWrite { name, .. } => Op::Flush { name },
-            Op::Zero {
-                name, offset, len, ..
-            } => Op::Punch { name, offset, len },
             op => op,
         }
     }

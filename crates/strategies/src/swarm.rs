@@ -75,7 +75,6 @@ impl SwarmOptions {
     pub fn can_draw(&self, kind: &str) -> bool {
         match kind {
             "tick" => !self.has_fine_times,
-            "dwrite" | "mwrite" | "fzero" | "fzero keep-size" if self.is_small => false,
             "fifo" | "chown" | "delete" => self.is_root,
             "remount ro" | "remount rw" => self.can_remount,
             _ => true,

@@ -135,6 +135,19 @@ impl ExtentTable {
             || pending.delayed.iter().any(|r| r.referrer != referrer)
     }
 
+    /// Returns what [`ExtentTable::has_cross_ref`] would once the delayed changes have run.
+    pub(crate) fn keeps_cross_ref(
+        &self,
+        id: ExtentId,
+        root: RootId,
+        ino: u64,
+        offset: u64,
+    ) -> bool {
+        let referrer = Referrer::new(Holder::Tree(root.tree_id()), ino, offset);
+        let mut refs = self.get(id).refs.iter();
+        refs.any(|r| r.referrer != referrer)
+    }
+
     /// Returns whether a change waits of a reference that a root has for another inode number,
     /// added or dropped.
     pub(crate) fn has_delayed_ref_of_other(&self, id: ExtentId, ino: u64) -> bool {

@@ -113,7 +113,7 @@ impl FsState {
         if slice.kind == SliceKind::Prealloc {
             return;
         }
-        if place.key >= align_up(file.item.size()) {
+        if place.key >= align_up(file.item.size()) && !self.has_left_tails {
             violations.push(Violation::BeyondEof(place));
         }
         if file.item.is_nodatasum() && extent.has_any_csum(slice.offset, slice_end) {

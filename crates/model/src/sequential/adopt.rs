@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use fs_state::{InodeId, Kind, Reservation, Shortage};
+use fs_state::{Course, InodeId, Kind, Reservation, Shortage};
 use ondisk::Compression;
 use scenario::{
     Answer, Backend, BackendError, Exchange, Layout, Name, Observation, Op, Outcome, Reply,
@@ -70,17 +70,19 @@ impl Sequential {
         exchange: &Exchange,
         seen: &Reply,
     ) -> Result<Reply, BackendError> {
-        let (mut reply, made) = self.attempt(exchange, Shortage::default())?;
+        let (mut reply, course) = self.attempt(exchange, Shortage::default())?;
         let is_plain =
             is_as_seen(exchange, &reply, seen) && self.is_new_where(exchange, &reply, seen);
         if !seen.layouts.is_empty() && !is_plain {
-            for plan in plans::plans(&before, self, exchange, seen, &made) {
+            for plan in plans::plans(&before, self, exchange, seen, &course.made) {
                 let mut tried = before.clone();
-                let (mut tried_reply, _) = tried.attempt(exchange, plan.shortage)?;
+                let fails = plan.fails.clone();
+                let (mut tried_reply, course) = tried.attempt(exchange, plan)?;
                 if is_as_seen(exchange, &tried_reply, seen)
                     && tried.is_new_where(exchange, &tried_reply, seen)
                 {
-                    tried_reply.answer.adopted = plan.freedoms;
+                    tried_reply.answer.adopted =
+                        plans::freedoms(&seen.answer.outcome, &fails, &course);
                     reply = tried_reply;
                     *self = tried;
                     break;
@@ -93,13 +95,12 @@ impl Sequential {
         Ok(reply)
     }
 
-    /// Carries out an exchange where space is short as the plan says; returns where space was
-    /// reserved, too.
+    /// Carries out an exchange where space is short as the plan says; returns how it went, too.
     fn attempt(
         &mut self,
         exchange: &Exchange,
         shortage: Shortage,
-    ) -> Result<(Reply, Vec<Reservation>), BackendError> {
+    ) -> Result<(Reply, Course), BackendError> {
         let op = &exchange.op;
         self.machine.fs_mut().begin_shortage(shortage);
         let mut answer = match self.machine.fs_mut().reserve(Reservation::Trees) {
@@ -112,14 +113,14 @@ impl Sequential {
         {
             answer.outcome = Outcome::Failed(errno);
         }
-        let made = self.machine.fs_mut().end_shortage();
+        let course = self.machine.fs_mut().end_shortage();
         let (observations, layouts) = self.look(&exchange.probes)?;
         let reply = Reply {
             answer,
             observations,
             layouts,
         };
-        Ok((reply, made))
+        Ok((reply, course))
     }
 
     /// Answers an operation for which there is no space at all. What a caller closes before asking
@@ -151,6 +152,16 @@ impl Sequential {
                 is_known(&self.own_extents, own) == is_known(&self.seen_extents, seen)
             })
         })
+    }
+
+    /// Returns the extents that were seen after the last operation.
+    pub(super) fn known(&self) -> impl Iterator<Item = &SeenExtent> {
+        self.seen_extents.iter()
+    }
+
+    /// Returns whether an extent was seen after the last operation.
+    pub(super) fn knows(&self, extent: SeenExtent) -> bool {
+        self.seen_extents.contains(&extent)
     }
 
     /// Returns where files are seen to have extents.
@@ -214,6 +225,16 @@ impl SeenExtent {
         Some((SeenExtent { id, storage, start }, start + disk_len))
     }
 
+    /// Returns the file.
+    pub(super) fn inode(self) -> InodeId {
+        self.id
+    }
+
+    /// Returns where it lies.
+    pub(super) fn storage(self) -> Storage {
+        self.storage
+    }
+
     /// Returns the offset of its first byte in the file.
     pub(super) fn start(self) -> u64 {
         self.start
@@ -265,6 +286,3 @@ fn is_alike(one: &Observation, two: &Observation) -> bool {
         (one, two) => one == two,
     }
 }
-
-/// Offsets in a file, bytes.
-pub(super) type Offsets = BTreeSet<u64>;

@@ -1,17 +1,17 @@
 //! The ways in which an operation can have gone where space was short: [`plans`].
 //!
-//! Every plan says at which reservations dirty data was written back, which found no space, and
-//! where extents were cut. Extents tell most of it: a write that was interrupted to make room has
-//! one end where it was.
+//! What was written back, and where extents were cut, is read from what files look like
+//! ([`Shown`]). A plan says the rest: before which reservations that happened, and which of them
+//! found no space.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fs_state::{InodeId, Reservation, Shortage};
-use scenario::{Exchange, Layout, Op, Outcome, Reply};
+use fs_state::{Course, InodeId, Reservation, Shortage, Shown};
+use scenario::{CallEnd, ElementAnswer, Exchange, Layout, Op, Outcome, Reply, Storage, TreePlace};
 use uapi::Errno;
 
 use super::Sequential;
-use super::adopt::{Offsets, SeenExtent};
+use super::adopt::SeenExtent;
 
 /// A call that found no space.
 const NO_SPACE: &str = "ENOSPC";
@@ -22,13 +22,11 @@ const EARLY_WRITEBACK: &str = "early writeback";
 /// An extent that was cut because free space is in pieces.
 const CUT_EXTENT: &str = "extent cut";
 
-/// A way in which an operation can have gone.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) shortage: Shortage,
-    /// What a kernel decided freely in it.
-    pub(super) freedoms: Vec<&'static str>,
-}
+/// More points of a write than this are not tried in all combinations.
+const NR_POINTS_MAX: usize = 7;
+
+/// Numbers of reservations.
+type Set = BTreeSet<u32>;
 
 /// Returns the ways, the likely ones first. `made` are the reservations of `plain`, which went as
 /// if there were space.
@@ -38,65 +36,46 @@ pub(super) fn plans(
     exchange: &Exchange,
     seen: &Reply,
     made: &[Reservation],
-) -> Vec<Plan> {
-    let cuts = cuts(before, plain, exchange, seen);
-    let mut cut_ways = vec![Shortage::default()];
-    if !cuts.cuts.is_empty() {
-        cut_ways.push(cuts);
-    }
-    let some = reclaimed(plain, exchange, seen);
+) -> Vec<Shortage> {
+    let outcome = &seen.answer.outcome;
+    let shown = match outcome {
+        // Names are as they were.
+        Outcome::Failed(_) => shown(before, &mut before.clone(), exchange, seen),
+        _ => shown(before, plain, exchange, seen),
+    };
+    let points = points(&shown, made);
+    let nr_new: usize = shown.values().map(|shown| shown.extents.len()).sum();
     let mut plans = Vec::new();
-    for fails in fails(&exchange.op, &seen.answer.outcome, made) {
-        for reclaims in reclaims(before, plain, exchange, seen, made, &fails) {
-            for cut in &cut_ways {
-                for of in [None, some.clone()] {
-                    if of.is_some() && reclaims.is_empty() {
-                        continue;
-                    }
-                    plans.push(plan(
-                        &seen.answer.outcome,
-                        Shortage {
-                            reclaims: reclaims.clone(),
-                            reclaims_of: of,
-                            fails: fails.clone(),
-                            cuts: cut.cuts.clone(),
-                        },
-                    ));
-                    if some.is_none() {
-                        break;
-                    }
-                }
-            }
+    for fails in fails(&exchange.op, outcome, made, nr_new) {
+        for reclaims in reclaims(&points, made, &fails) {
+            plans.push(Shortage {
+                reclaims,
+                fails: fails.clone(),
+                shown: Some(shown.clone()),
+            });
         }
     }
     plans
 }
 
-fn plan(outcome: &Outcome, shortage: Shortage) -> Plan {
-    let Shortage {
-        reclaims,
-        fails,
-        cuts,
-        ..
-    } = &shortage;
+/// Returns what a kernel decided freely in an operation that went so.
+pub(super) fn freedoms(outcome: &Outcome, fails: &Set, course: &Course) -> Vec<&'static str> {
     let is_short = matches!(outcome, Outcome::Short(_));
     let used = [
         (!fails.is_empty() && !is_short, NO_SPACE),
         (!fails.is_empty() && is_short, SHORT_WRITE),
         // Whoever finds no space has tried to make some.
-        (!reclaims.is_subset(fails), EARLY_WRITEBACK),
-        (!cuts.is_empty(), CUT_EXTENT),
+        (course.has_reclaimed && fails.is_empty(), EARLY_WRITEBACK),
+        (course.has_cut, CUT_EXTENT),
     ];
     let freedoms = used.iter().filter(|(is_used, _)| *is_used);
-    Plan {
-        freedoms: freedoms.map(|(_, freedom)| *freedom).collect(),
-        shortage,
-    }
+    freedoms.map(|(_, freedom)| *freedom).collect()
 }
 
-/// Returns which reservations may have found no space.
-fn fails(op: &Op, outcome: &Outcome, made: &[Reservation]) -> Vec<BTreeSet<u32>> {
-    let nr_made = made.len() as u32;
+/// Returns which reservations may have found no space. For each of the `nr_new` extents there may
+/// have been one more than with space.
+fn fails(op: &Op, outcome: &Outcome, made: &[Reservation], nr_new: usize) -> Vec<Set> {
+    let nr_made = (made.len() + nr_new) as u32;
     let each = |from: u32| (from..nr_made).map(|nth| BTreeSet::from([nth]));
     let needs_space = !matches!(
         op,
@@ -112,17 +91,19 @@ fn fails(op: &Op, outcome: &Outcome, made: &[Reservation]) -> Vec<BTreeSet<u32>>
     match outcome {
         Outcome::Failed(Errno::ENOSPC) if needs_space => {
             // A write that found space for a page is not refused.
-            let is_first_page = |nth: &BTreeSet<u32>| {
-                let is_page = |nth: u32| matches!(made[nth as usize], Reservation::Page(_));
-                !matches!(op, Op::Write { .. })
-                    || nth
-                        .iter()
-                        .all(|&nth| nth == 0 || !is_page(nth) || !is_page(nth - 1))
+            let may_refuse = |nth: &Set| {
+                nth.iter().all(|&nth| match (op, made.get(nth as usize)) {
+                    (
+                        Op::Write { offset, .. } | Op::DirectWrite { offset, .. },
+                        Some(Reservation::Page(at)),
+                    ) => at <= offset,
+                    _ => true,
+                })
             };
-            each(0).filter(is_first_page).collect()
+            each(0).filter(may_refuse).collect()
         }
         Outcome::Short(written) => {
-            let Op::Write { offset, .. } = op else {
+            let (Op::Write { offset, .. } | Op::DirectWrite { offset, .. }) = op else {
                 return Vec::new();
             };
             let first_left = Reservation::Page(offset + written);
@@ -133,45 +114,42 @@ fn fails(op: &Op, outcome: &Outcome, made: &[Reservation]) -> Vec<BTreeSet<u32>>
                 .into_iter()
                 .collect()
         }
-        Outcome::Dedupe { elements, .. }
-            if elements
-                .iter()
-                .any(|element| element.status == Errno::ENOSPC.status()) =>
-        {
-            let rest = (1..nr_made).map(|from| (from..nr_made).collect());
-            each(1).chain(rest).collect()
+        // What a page without space comes to for a store through a mapping.
+        Outcome::Failed(Errno::EFAULT) if matches!(op, Op::MappedWrite { .. }) => each(0).collect(),
+        Outcome::Dedupe { end, elements, .. } => {
+            let is_out_of_space =
+                |element: &&ElementAnswer| element.status == Errno::ENOSPC.status();
+            let nr_failed = elements.iter().filter(is_out_of_space).count() as u32;
+            let is_untold = *end != CallEnd::Returned;
+            let windows =
+                |len: u32| (1..nr_made).map(move |from| (from..from + len).collect::<Set>());
+            let none = (nr_failed == 0).then(Set::new);
+            // Of a reply that could not be written nobody knows what it says.
+            let nr_untold = u32::from(is_untold);
+            let some = (nr_failed.max(1)..=nr_failed + nr_untold).flat_map(windows);
+            let rest = (1 < nr_failed).then(|| (1..nr_made).map(|from| (from..nr_made).collect()));
+            none.into_iter()
+                .chain(some)
+                .chain(rest.into_iter().flatten())
+                .collect()
         }
         _ => vec![BTreeSet::new()],
     }
 }
 
-/// Returns before which reservations dirty data may have been written back, if those of `fails`
-/// found no space.
-fn reclaims(
-    before: &Sequential,
-    plain: &mut Sequential,
-    exchange: &Exchange,
-    seen: &Reply,
-    made: &[Reservation],
-    fails: &BTreeSet<u32>,
-) -> Vec<BTreeSet<u32>> {
-    let interrupted = interrupted(before, plain, exchange, seen, made);
-    let last = made.len().saturating_sub(1) as u32;
-    let mut sets = vec![
-        BTreeSet::new(),
-        interrupted.clone(),
-        BTreeSet::from([0]),
-        &interrupted | &BTreeSet::from([0]),
-        BTreeSet::from([last]),
-        &interrupted | &BTreeSet::from([last]),
-        BTreeSet::from([0, last]),
-    ];
-    let singles = (0..made.len() as u32).map(|nth| BTreeSet::from([nth]));
+/// Returns the sets of reservations before which dirty data may have been written back, if those
+/// of `fails` found no space.
+fn reclaims(points: &Set, made: &[Reservation], fails: &Set) -> Vec<Set> {
+    let begin = Set::from([0]);
+    let mut sets = vec![Set::new(), begin.clone(), points.clone(), points | &begin];
+    let singles = (0..made.len() as u32).map(|nth| Set::from([nth]));
     sets.extend(singles.clone());
-    sets.extend(singles.map(|single| &interrupted | &single));
-    let with_fails = sets.iter().map(|set| set | fails);
-    let mut all: Vec<BTreeSet<u32>> = Vec::new();
-    for set in with_fails.chain(sets.iter().cloned()) {
+    sets.extend(singles.map(|single| points | &single));
+    if points.len() <= NR_POINTS_MAX {
+        sets.extend(subsets(points));
+    }
+    let mut all: Vec<Set> = Vec::new();
+    for set in sets.iter().map(|set| set | fails).chain(sets.clone()) {
         if !all.contains(&set) {
             all.push(set);
         }
@@ -179,88 +157,111 @@ fn reclaims(
     all
 }
 
-/// Returns the reservations of pages at which an extent begins or dirty pages do: a write that was
-/// interrupted there.
-fn interrupted(
-    before: &Sequential,
-    plain: &mut Sequential,
-    exchange: &Exchange,
-    seen: &Reply,
-    made: &[Reservation],
-) -> BTreeSet<u32> {
-    let Op::Write { name, .. } = &exchange.op else {
-        return BTreeSet::new();
-    };
-    let nth = exchange.probes.iter().position(|probe| probe.name == *name);
-    let layout = nth.and_then(|nth| seen.layouts.get(nth)?.as_ref());
-    let (Some(layout), Some(id)) = (layout, plain.id_of(name)) else {
-        return BTreeSet::new();
-    };
-    let dirty = layout.dirty.iter().map(|(start, _)| *start);
-    let starts: Offsets = new_ends(before, id, layout)
-        .into_iter()
-        .chain(dirty)
-        .collect();
-    let mut is_first = true;
-    let is_start = |(_, reservation): &(usize, &Reservation)| match reservation {
-        Reservation::Page(at) => !std::mem::take(&mut is_first) && starts.contains(at),
+/// Returns all parts of a set, with 0 and without it.
+fn subsets(points: &Set) -> Vec<Set> {
+    let mut parts = vec![Set::new(), Set::from([0])];
+    for &point in points {
+        let with_point = |part: &Set| part | &Set::from([point]);
+        let more: Vec<Set> = parts.iter().map(with_point).collect();
+        parts.extend(more);
+    }
+    parts
+}
+
+/// Returns the reservations of pages at which an extent or a dirty range begins or ends: what was
+/// written so far may have been written back there.
+fn points(shown: &BTreeMap<InodeId, Shown>, made: &[Reservation]) -> Set {
+    let ranges = shown
+        .values()
+        .flat_map(|shown| shown.extents.iter().chain(&shown.dirty));
+    let ends: BTreeSet<u64> = ranges.flat_map(|(start, end)| [*start, *end]).collect();
+    let is_point = |(_, reservation): &(usize, &Reservation)| match reservation {
+        Reservation::Page(at) => ends.contains(at),
         Reservation::Trees => false,
     };
-    let pages = made.iter().enumerate().filter(is_start);
+    let pages = made.iter().enumerate().filter(is_point);
     pages.map(|(nth, _)| nth as u32).collect()
 }
 
-/// Returns where the extents begin and end that are new since `before`.
-fn cuts(
+/// Returns what files look like, whose names are as in `named`.
+fn shown(
     before: &Sequential,
-    plain: &mut Sequential,
+    named: &mut Sequential,
     exchange: &Exchange,
     seen: &Reply,
-) -> Shortage {
-    let mut cuts = Shortage::default();
-    for (probe, layout) in exchange.probes.iter().zip(&seen.layouts) {
-        let (Some(layout), Some(id)) = (layout, plain.id_of(&probe.name)) else {
-            continue;
-        };
-        let ends = new_ends(before, id, layout);
-        if !ends.is_empty() {
-            cuts.cuts.insert(id, ends);
-        }
+) -> BTreeMap<InodeId, Shown> {
+    let probed = exchange.probes.iter().zip(&seen.layouts);
+    let layouts: BTreeMap<InodeId, &Layout> = probed
+        .filter_map(|(probe, layout)| Some((named.id_of(&probe.name)?, layout.as_ref()?)))
+        .collect();
+    let mut fresh = new_extents(before, &layouts);
+    if matches!(exchange.op, Op::Clone(_) | Op::Dedupe(_)) {
+        let names = exchange.op.names();
+        let source = names.first().and_then(|name| named.id_of(name));
+        leave_out_clones(before, source, &mut fresh);
     }
-    cuts
+    let shown_of = |(id, layout): (InodeId, &Layout)| {
+        let items = layout.items.iter();
+        let prealloc = items.clone().filter_map(|item| match item.place {
+            TreePlace::Extent {
+                is_prealloc: true, ..
+            } => Some((item.offset, item.offset + item.len)),
+            _ => None,
+        });
+        let mut places = items.clone().map(|item| item.place);
+        let extents = fresh.iter().filter(|(extent, _)| extent.inode() == id);
+        let shown = Shown {
+            extents: extents
+                .map(|(extent, end)| (extent.start(), *end))
+                .collect(),
+            dirty: layout.dirty.clone(),
+            prealloc: prealloc.collect(),
+            is_inline: places.any(|place| matches!(place, TreePlace::Inline { .. })),
+        };
+        (id, shown)
+    };
+    layouts.into_iter().map(shown_of).collect()
 }
 
-/// Returns where in a file the extents begin and end that it did not have before.
-fn new_ends(before: &Sequential, id: InodeId, layout: &Layout) -> Offsets {
-    let extents = layout
-        .items
+/// Returns the extents that files have since the operation, with where they end.
+fn new_extents(
+    before: &Sequential,
+    layouts: &BTreeMap<InodeId, &Layout>,
+) -> BTreeMap<SeenExtent, u64> {
+    let items = layouts
         .iter()
-        .filter_map(|item| SeenExtent::of(id, item));
-    let new = extents.filter(|(extent, _)| !before.seen_extents.contains(extent));
-    new.flat_map(|(extent, end)| [extent.start(), end])
+        .flat_map(|(id, layout)| layout.items.iter().map(|item| (*id, item)));
+    items
+        .filter_map(|(id, item)| SeenExtent::of(id, item))
+        .filter(|(extent, _)| !before.knows(*extent))
         .collect()
 }
 
-/// Returns the inodes that a kernel shows with fewer dirty pages than there would be with space, if
-/// those are not all that are dirty.
-fn reclaimed(
-    plain: &mut Sequential,
-    exchange: &Exchange,
-    seen: &Reply,
-) -> Option<BTreeSet<InodeId>> {
-    let mut dirty = BTreeSet::new();
-    let mut written = BTreeSet::new();
-    for (probe, layout) in exchange.probes.iter().zip(&seen.layouts) {
-        let (Some(layout), Some(id)) = (layout, plain.id_of(&probe.name)) else {
-            continue;
-        };
-        let ours = plain.machine().fs().unwritten(id);
-        if !ours.is_empty() {
-            dirty.insert(id);
-            if ours != layout.dirty {
-                written.insert(id);
-            }
+/// Leaves out the extents that came by being cloned: those that were there before, and of those
+/// that lie at several places the ones that are not in the `source`, and that begin or end where
+/// nothing was dirty.
+fn leave_out_clones(
+    before: &Sequential,
+    source: Option<InodeId>,
+    extents: &mut BTreeMap<SeenExtent, u64>,
+) {
+    let old: BTreeSet<Storage> = before.known().map(|extent| extent.storage()).collect();
+    let places: Vec<SeenExtent> = extents.keys().copied().collect();
+    let was_dirty = |extent: &SeenExtent, end: u64| {
+        let unwritten = before.machine().fs().unwritten(extent.inode());
+        let is_around = |(from, to): &(u64, u64)| *from <= extent.start() && end <= *to;
+        unwritten.iter().any(is_around)
+    };
+    let is_clone = |extent: &SeenExtent, end: u64| {
+        let same = places
+            .iter()
+            .filter(|other| other.storage() == extent.storage() && *other != extent);
+        let is_from_source = |other: &SeenExtent| Some(other.inode()) == source;
+        match same.clone().count() {
+            0 => false,
+            _ if !is_from_source(extent) && same.clone().any(is_from_source) => true,
+            _ => !was_dirty(extent, end),
         }
-    }
-    (!written.is_empty() && written != dirty).then_some(written)
+    };
+    extents.retain(|extent, end| !old.contains(&extent.storage()) && !is_clone(extent, *end));
 }

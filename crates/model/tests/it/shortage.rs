@@ -1,9 +1,10 @@
 //! A model that adopts what another one shows, whose space was short.
 
-use fs_state::Shortage;
+use data::Digest;
+use fs_state::{InodeId, Shortage, Shown};
 use model::Sequential;
 use rules::Profile;
-use scenario::{Backend, Exchange, Geometry, Op, Outcome, Probe, Reply};
+use scenario::{Backend, Exchange, Geometry, Observation, Op, Outcome, Probe, Reply, Stat};
 use uapi::Errno;
 
 /// Returns a model on a small filesystem.
@@ -62,21 +63,64 @@ impl Pair {
     /// alike.
     #[track_caller]
     fn check(mut self, op: &str, shortage: Shortage, outcome: &Outcome, freedoms: &[&str]) {
+        assert_eq!(self.adopts(op, shortage, freedoms), *outcome);
+        self.goes_on();
+    }
+
+    /// Carries out an operation where space is short; the other adopts what came of it. Returns the
+    /// outcome.
+    #[track_caller]
+    fn adopts(&mut self, op: &str, shortage: Shortage, freedoms: &[&str]) -> Outcome {
         let (seen, adopted) = self.exchange(op, shortage);
-        assert_eq!(seen.answer.outcome, *outcome);
-        assert_eq!(adopted.answer.outcome, *outcome);
-        assert_eq!(adopted.answer.adopted, freedoms);
-        for op in ["pwrite A 4k 4k seed=3@0", "clone A 0 4k => B 8k", "sync"] {
-            let (seen, adopted) = self.exchange(op, Shortage::default());
-            assert_eq!(adopted.answer.adopted, [""; 0], "{op}");
-            assert_eq!(adopted.observations, seen.observations, "{op}");
-            for (one, two) in adopted.layouts.iter().zip(&seen.layouts) {
-                let (Some(one), Some(two)) = (one, two) else {
-                    panic!("both files have a layout");
-                };
-                assert!(one.is_alike(two), "{op}: {one:?} {two:?}");
-            }
+        assert_eq!(adopted.answer.outcome, seen.answer.outcome, "{op}");
+        assert_eq!(adopted.answer.adopted, freedoms, "{op}");
+        for (one, two) in adopted.observations.iter().zip(&seen.observations) {
+            assert_eq!(but_storage(one), but_storage(two), "{op}");
         }
+        for (one, two) in adopted.layouts.iter().zip(&seen.layouts) {
+            let (Some(one), Some(two)) = (one, two) else {
+                panic!("both files have a layout");
+            };
+            assert!(one.is_alike(two), "{op}: {one:?} {two:?}");
+        }
+        seen.answer.outcome
+    }
+
+    /// Carries out operations where there is space: nothing is left to adopt.
+    #[track_caller]
+    fn goes_on(&mut self) {
+        for op in ["pwrite A 4k 4k seed=3@0", "clone A 0 4k => B 8k", "sync"] {
+            self.adopts(op, Shortage::default(), &[]);
+        }
+    }
+
+    /// Returns a shortage in which files get these extents, (start, end) in KiB.
+    fn cut(&mut self, files: &[(&str, &[(u64, u64)])]) -> Shortage {
+        let shown = files.iter().map(|(name, extents)| {
+            let extents = extents.iter().map(|(start, end)| (start << 10, end << 10));
+            let shown = Shown {
+                extents: extents.collect(),
+                ..Shown::default()
+            };
+            (self.id(name), shown)
+        });
+        Shortage {
+            shown: Some(shown.collect()),
+            ..Shortage::default()
+        }
+    }
+
+    fn id(&mut self, name: &str) -> InodeId {
+        let fs = self.told.machine_mut().fs_mut();
+        fs.lookup(name).expect("a file of the test")
+    }
+}
+
+/// Returns attributes and contents of a file.
+fn but_storage(observation: &Observation) -> (&Stat, &Digest) {
+    match observation {
+        Observation::File { stat, content, .. } => (stat, content),
+        other => panic!("a file, not {other:?}"),
     }
 }
 
@@ -114,6 +158,140 @@ fn a_punch_that_found_no_space_is_adopted() {
     };
     let outcome = Outcome::Failed(Errno::ENOSPC);
     Pair::new().check("fpunch B 4k 4k", shortage, &outcome, &["ENOSPC"]);
+}
+
+#[test]
+fn an_extent_that_was_cut_and_then_overwritten_in_part_is_adopted() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 16k seed=4@0", Shortage::default(), &[]);
+    // Written back before the write's first page, and the new data behind that by itself.
+    let shortage = Shortage {
+        reclaims: [0, 2].into(),
+        ..pair.cut(&[("A", &[(0, 12), (12, 16), (8, 12)]), ("B", &[])])
+    };
+    let freedoms = ["early writeback", "extent cut"];
+    pair.adopts("pwrite A 8k 8k seed=5@0", shortage, &freedoms);
+    pair.goes_on();
+}
+
+#[test]
+fn early_writeback_of_one_file_leaves_another_dirty() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 16k seed=4@0", Shortage::default(), &[]);
+    let shortage = Shortage {
+        reclaims: [1].into(),
+        ..pair.cut(&[("B", &[(0, 16)])])
+    };
+    let freedoms = ["early writeback"];
+    pair.adopts("pwrite A 32k 8k seed=5@0", shortage, &freedoms);
+    pair.goes_on();
+}
+
+#[test]
+fn early_writeback_of_a_part_of_a_file_is_adopted() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 16k seed=4@0", Shortage::default(), &[]);
+    pair.adopts("pwrite A 64k 16k seed=5@0", Shortage::default(), &[]);
+    let shortage = Shortage {
+        reclaims: [1].into(),
+        ..pair.cut(&[("A", &[(0, 16)])])
+    };
+    let freedoms = ["early writeback"];
+    pair.adopts("pwrite A 80k 8k seed=6@0", shortage, &freedoms);
+    pair.goes_on();
+}
+
+#[test]
+fn preallocation_in_pieces_is_adopted_as_far_as_it_came() {
+    let mut pair = Pair::new();
+    let shortage = Shortage {
+        fails: [4].into(),
+        ..pair.cut(&[("A", &[(0, 8), (8, 12), (12, 16)])])
+    };
+    let freedoms = ["ENOSPC", "extent cut"];
+    let outcome = pair.adopts("falloc A 0 64k", shortage, &freedoms);
+    assert_eq!(outcome, Outcome::Failed(Errno::ENOSPC));
+    pair.goes_on();
+}
+
+#[test]
+fn a_cut_behind_the_range_that_was_flushed_is_adopted_once_it_shows() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 64k seed=4@0", Shortage::default(), &[]);
+    let mut shortage = pair.cut(&[("A", &[(0, 16), (16, 32), (32, 64)])]);
+    for shown in shortage
+        .shown
+        .iter_mut()
+        .flat_map(|shown| shown.values_mut())
+    {
+        shown.dirty = vec![(16 << 10, 64 << 10)];
+    }
+    pair.adopts("fpunch A 0 4k", shortage, &["extent cut"]);
+    pair.adopts("fsync A", Shortage::default(), &["extent cut"]);
+    pair.goes_on();
+}
+
+#[test]
+fn a_small_file_for_which_the_tree_has_no_space_gets_an_extent() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 100 seed=4@0", Shortage::default(), &[]);
+    let shortage = pair.cut(&[("A", &[(0, 4)])]);
+    pair.adopts("fsync A", shortage, &[]);
+    pair.goes_on();
+}
+
+#[test]
+fn delayed_references_that_ran_early_are_adopted() {
+    let mut pair = Pair::new();
+    for op in ["falloc A 0 16k", "clone A 0 16k => B 0", "sync"] {
+        pair.adopts(op, Shortage::default(), &[]);
+    }
+    // A commit that nobody sees: from then on A alone refers to the extent.
+    let shortage = Shortage {
+        reclaims: [0].into(),
+        ..Shortage::default()
+    };
+    pair.adopts("fpunch B 0 16k", Shortage::default(), &[]);
+    pair.adopts("pwrite A 0 8k seed=4@0", shortage, &[]);
+    pair.adopts("fsync A", Shortage::default(), &[]);
+    pair.goes_on();
+}
+
+#[test]
+fn a_store_through_a_mapping_that_found_no_space_is_adopted() {
+    let mut pair = Pair::new();
+    pair.adopts("truncate A 16k", Shortage::default(), &[]);
+    let shortage = Shortage {
+        fails: [2].into(),
+        ..Shortage::default()
+    };
+    let outcome = pair.adopts("mwrite A 0 16k seed=4@0", shortage, &["ENOSPC"]);
+    assert_eq!(outcome, Outcome::Failed(Errno::EFAULT));
+    pair.goes_on();
+}
+
+#[test]
+fn a_direct_write_that_found_space_for_a_part_is_adopted() {
+    let mut pair = Pair::new();
+    let shortage = Shortage {
+        fails: [2].into(),
+        ..Shortage::default()
+    };
+    let outcome = pair.adopts("dwrite A 0 16k seed=4@0", shortage, &["short write"]);
+    assert_eq!(outcome, Outcome::Short(8192));
+    pair.goes_on();
+}
+
+#[test]
+fn zeroing_a_range_without_space_is_adopted() {
+    let mut pair = Pair::new();
+    let shortage = Shortage {
+        fails: [0].into(),
+        ..Shortage::default()
+    };
+    let outcome = pair.adopts("fzero B 0 12k", shortage, &["ENOSPC"]);
+    assert_eq!(outcome, Outcome::Failed(Errno::ENOSPC));
+    pair.goes_on();
 }
 
 #[test]
