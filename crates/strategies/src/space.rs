@@ -83,6 +83,8 @@ impl Swarm {
                 name,
                 size: size - size % BLOCK_LEN,
             },
+            // Where it finds no space it was seen to stamp a file of which nothing was stored.
+            Op::MappedWrite { name, .. } => Op::Flush { name },
             op => op,
         }
     }

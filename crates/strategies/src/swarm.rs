@@ -75,6 +75,7 @@ impl SwarmOptions {
     pub fn can_draw(&self, kind: &str) -> bool {
         match kind {
             "tick" => !self.has_fine_times,
+            "mwrite" if self.is_small => false,
             "fifo" | "chown" | "delete" => self.is_root,
             "remount ro" | "remount rw" => self.can_remount,
             _ => true,
