@@ -96,12 +96,13 @@ fn is_found_and_shrunk(mutant: &str, backend: &str, seed: u64) -> Result<(), Fai
     Ok(())
 }
 
-/// Returns how many operations the scenario in a folder has that count.
+/// Returns how many operations the shrunk scenario in a folder has that count.
 fn nr_ops_of(folder: &Path) -> Result<usize, Failed> {
     let mut counts = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "scn") {
+        let name = path.to_string_lossy();
+        if name.ends_with(".scn") && !name.ends_with(".whole.scn") {
             let scenario = Scenario::parse(&fs::read_to_string(&path)?)?;
             counts.push(scenario.ops().filter(|op| counts_as_op(op)).count());
         }

@@ -66,9 +66,10 @@ fn a_mutant_is_found_shrunk_and_written() {
         .map(|entry| entry.expect("an entry").path())
         .collect();
     files.sort();
-    let [scenario, script] = files.as_slice() else {
+    let [scenario, script, whole] = files.as_slice() else {
         panic!("{files:?}");
     };
+    let whole = fs::read_to_string(whole).expect("all operations");
     let text = fs::read_to_string(scenario).expect("a scenario");
     let nr_ops = text
         .lines()
@@ -76,6 +77,7 @@ fn a_mutant_is_found_shrunk_and_written() {
         .filter(|line| !["file", "flush", "sync"].contains(&line.split(' ').next().unwrap_or("")))
         .count();
     assert!(nr_ops <= 6, "{text}");
+    assert!(text.lines().count() < whole.lines().count(), "{whole}");
     let script = fs::read_to_string(script).expect("a script");
     assert!(script.starts_with("#!/bin/sh\n"), "{script}");
     // The model without the mutant does not answer what the file expects.
