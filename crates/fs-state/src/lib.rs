@@ -6,7 +6,7 @@
 //! system calls, descriptors, locks, or which kernel it is: an era differs only in a [`Behaviour`],
 //! which is data. Rules that refuse live above.
 //!
-//! Reading order: [`item`] and [`extent`] (what is stored), [`inode`], then [`writeback`] (how
+//! Reading order: [`item`] and [`extent`] (what is stored), `inode`, then [`writeback`] (how
 //! dirty pages become extents), [`drop_extents`] (how items are cut) and [`clone_extents`] (how a
 //! reference moves).
 #![forbid(unsafe_code)]
