@@ -4,12 +4,13 @@
 const WORDS: usize = 8;
 
 /// Bits by number.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bits(Vec<u64>);
 
 /// Bits with how many are set before each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ranked {
-    words: Vec<u64>,
+    bits: Bits,
     /// By each [`WORDS`], how many are set before them.
     before: Vec<u64>,
 }
@@ -38,17 +39,14 @@ impl Bits {
             before.push(nr_before);
             nr_before += count(words);
         }
-        Ranked {
-            words: self.0,
-            before,
-        }
+        Ranked { bits: self, before }
     }
 }
 
 impl Ranked {
     #[inline]
     pub(crate) fn has(&self, bit: u64) -> bool {
-        self.words[(bit / 64) as usize] & 1 << (bit % 64) != 0
+        self.bits.has(bit)
     }
 
     /// Returns how many bits are set before one.
@@ -56,14 +54,15 @@ impl Ranked {
     pub(crate) fn rank(&self, bit: u64) -> u64 {
         let word = (bit / 64) as usize;
         let first = word / WORDS * WORDS;
-        let below = self.words[word] & ((1 << (bit % 64)) - 1);
-        self.before[word / WORDS] + count(&self.words[first..word]) + u64::from(below.count_ones())
+        let words = &self.bits.0;
+        let below = words[word] & ((1 << (bit % 64)) - 1);
+        self.before[word / WORDS] + count(&words[first..word]) + u64::from(below.count_ones())
     }
 
     /// Returns how many bits are set.
     pub(crate) fn nr_set(&self) -> u64 {
         let first = self.before.len().saturating_sub(1) * WORDS;
-        self.before.last().copied().unwrap_or(0) + count(&self.words[first..])
+        self.before.last().copied().unwrap_or(0) + count(&self.bits.0[first..])
     }
 }
 

@@ -12,8 +12,8 @@ const NR_BLOCKS_MAX: u64 = 16;
 
 impl Swarm {
     /// Returns a direct write, mostly of whole blocks. Of these it overwrites one extent, or a
-    /// hole, at a time: otherwise it is cut where extent maps end, and maps of extents that touch
-    /// on disk can be one, which is the allocator's choice.
+    /// hole, at a time, as far as the shadow guesses right: what reaches into another extent is
+    /// left out of a run (`scenario::Backend::settled`).
     pub(crate) fn draw_direct_write(&mut self) -> Option<Op> {
         let idx = self.pick_writable()?;
         let file = &self.shadow.files()[idx];
