@@ -4,13 +4,13 @@
 //! Needs root, a loop device and mkfs.btrfs; without them every test is reported as ignored with
 //! the reason.
 
+mod loopback;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use backend_kernel::ground;
-use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
 
 /// A test: its name, a sentence, and what it does.
@@ -38,20 +38,7 @@ const DISK_BYTENR: usize = 21;
 const NOWHERE: u64 = 1 << 40;
 
 fn main() {
-    let arguments = Arguments::from_args();
-    let reason = ground::on_loopback(|_| ())
-        .err()
-        .map(|error| error.to_string().replace('\n', ";"));
-    let trials = TESTS.iter().map(|&(name, test)| match &reason {
-        None => Trial::test(name, move || {
-            test();
-            Ok(())
-        }),
-        Some(reason) => {
-            Trial::test(format!("{name} (ignored: {reason})"), || Ok(())).with_ignored_flag(true)
-        }
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    loopback::run(TESTS.iter().map(|&(name, test)| (name, test, None)));
 }
 
 /// Returns the command `xsame` with these arguments, separated by blanks.

@@ -2,6 +2,8 @@
 //! stays as it is. Needs root, a loop device and mkfs.btrfs, and mkfs.xfs for two of them; without
 //! these a test is reported as ignored with the reason.
 
+mod loopback;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use backend_kernel::ground;
-use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 
 /// A test: its name, a sentence, and what it does.
@@ -58,23 +59,12 @@ const KIB: usize = 1 << 10;
 const XFS_BYTES: u64 = 320 << 20;
 
 fn main() {
-    let arguments = Arguments::from_args();
-    let reason = ground::on_loopback(|_| ())
-        .err()
-        .map(|error| error.to_string().replace('\n', ";"));
-    let xfs_reason = reason.clone().or_else(why_no_xfs);
-    let trial = |&(name, test): &Test, reason: &Option<String>| match reason {
-        None => Trial::test(name, move || {
-            test();
-            Ok(())
-        }),
-        Some(reason) => {
-            Trial::test(format!("{name} (ignored: {reason})"), || Ok(())).with_ignored_flag(true)
-        }
-    };
-    let on_btrfs = TESTS.iter().map(|test| trial(test, &reason));
-    let on_xfs = XFS_TESTS.iter().map(|test| trial(test, &xfs_reason));
-    libtest_mimic::run(&arguments, on_btrfs.chain(on_xfs).collect()).exit();
+    let no_xfs = why_no_xfs();
+    let on_btrfs = TESTS.iter().map(|&(name, test)| (name, test, None));
+    let on_xfs = XFS_TESTS
+        .iter()
+        .map(|&(name, test)| (name, test, no_xfs.clone()));
+    loopback::run(on_btrfs.chain(on_xfs));
 }
 
 /// Returns what is missing for an XFS, if something is.

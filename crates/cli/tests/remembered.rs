@@ -5,6 +5,8 @@
 //! `XSAME_ROUNDS` says how often something happens between two runs, `XSAME_SEED` what; the
 //! defaults keep `cargo test` short.
 
+mod loopback;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
@@ -13,7 +15,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use backend_kernel::ground;
-use libtest_mimic::{Arguments, Trial};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -42,20 +43,7 @@ const USER: u32 = 65534;
 const KIB: usize = 1 << 10;
 
 fn main() {
-    let arguments = Arguments::from_args();
-    let reason = ground::on_loopback(|_| ())
-        .err()
-        .map(|error| error.to_string().replace('\n', ";"));
-    let trials = TESTS.iter().map(|&(name, test)| match &reason {
-        None => Trial::test(name, move || {
-            test();
-            Ok(())
-        }),
-        Some(reason) => {
-            Trial::test(format!("{name} (ignored: {reason})"), || Ok(())).with_ignored_flag(true)
-        }
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    loopback::run(TESTS.iter().map(|&(name, test)| (name, test, None)));
 }
 
 fn on_btrfs(work: impl FnOnce(&Path, &Path) + Send) {

@@ -159,15 +159,27 @@ fn clone(fs: &mut FsState, source: InodeId, from: u64, nr: u64, target: InodeId,
     fs.flush(source);
     fs.flush(target);
     let nr_blocks = |id| fs.inode(id).size() / BLOCK;
-    let left = nr_blocks(source)
-        .saturating_sub(from)
-        .min(nr_blocks(target).saturating_sub(to));
-    let nr = nr.min(left);
+    let nr = nr_cloned(
+        (from, nr_blocks(source)),
+        (to, nr_blocks(target)),
+        nr,
+        source == target,
+    );
     let is_alike = fs.inode(source).is_nodatasum() == fs.inode(target).is_nodatasum();
-    let overlaps = source == target && from < to + nr && to < from + nr;
-    if nr > 0 && is_alike && !overlaps {
+    if nr > 0 && is_alike {
         let len = nr * BLOCK;
         let times = TimesUpdate::Now;
         fs.clone_extents(source, from * BLOCK, len, len, target, to * BLOCK, times);
     }
+}
+
+/// Returns how many of `nr` blocks a [`FileOp::Clone`] clones, from the first number of `source` to
+/// that of `target`, of which each has as many as the second says: what lies within both files, and
+/// nothing if it would overlap within one.
+#[must_use]
+pub fn nr_cloned(source: (u64, u64), target: (u64, u64), nr: u64, is_same: bool) -> u64 {
+    let left = |(from, nr_blocks): (u64, u64)| nr_blocks.saturating_sub(from);
+    let nr = nr.min(left(source)).min(left(target));
+    let overlaps = is_same && source.0 < target.0 + nr && target.0 < source.0 + nr;
+    if overlaps { 0 } else { nr }
 }

@@ -10,5 +10,5 @@
 mod file_op;
 mod tree;
 
-pub use file_op::{FileName, FileOp, NR_BLOCKS, block, file_ops};
+pub use file_op::{FileName, FileOp, NR_BLOCKS, block, file_ops, nr_cloned};
 pub use tree::{FILES, TreeOp, build, tree};

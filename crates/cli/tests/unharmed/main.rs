@@ -15,23 +15,17 @@ mod elsewhere;
 mod extent_same;
 mod killed;
 mod kinds;
+#[path = "../loopback/mod.rs"]
+mod loopback;
 mod replay;
 mod running;
 mod tree;
 mod users;
 
-use backend_kernel::ground;
-use libtest_mimic::{Arguments, Trial};
-
 /// A test: its name, a sentence; what it does; the programs that it needs beside `btrfs`.
 pub(crate) type Test = (&'static str, fn(), &'static [&'static str]);
 
 fn main() {
-    let arguments = Arguments::from_args();
-    // Asked once: what is missing for one is missing for all.
-    let reason = ground::on_loopback(|_| ())
-        .err()
-        .map(|error| error.to_string().replace('\n', ";"));
     let tests = [
         killed::TESTS,
         asked::TESTS,
@@ -43,19 +37,9 @@ fn main() {
         replay::TESTS,
     ]
     .concat();
-    let trials = tests.into_iter().map(|(name, test, programs)| {
+    loopback::run(tests.into_iter().map(|(name, test, programs)| {
         let missing = programs.iter().find(|program| !running::is_there(program));
         let missing = missing.map(|program| format!("no program {program} in the path"));
-        match reason.clone().or(missing) {
-            None => Trial::test(name, move || {
-                test();
-                Ok(())
-            }),
-            Some(reason) => {
-                let name = format!("{name} (ignored: {reason})");
-                Trial::test(name, || Ok(())).with_ignored_flag(true)
-            }
-        }
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+        (name, test, missing)
+    }));
 }

@@ -16,7 +16,7 @@ use fs_state::BLOCK;
 use model::ModelVolume;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use random_trees::{FILES, FileName, FileOp, TreeOp, build, tree};
+use random_trees::{FILES, FileName, FileOp, TreeOp, build, nr_cloned, tree};
 use rustix::fs::{FallocateFlags, IFlags, copy_file_range, fallocate, ioctl_setflags};
 use volume::Volume;
 
@@ -241,12 +241,9 @@ fn clone(source: &File, from: u64, nr: u64, target: &File, to: u64, is_alike: bo
     source.sync_all().expect("a sync");
     target.sync_all().expect("a sync");
     let nr_blocks = |file: &File| file.metadata().expect("a file").len() / BLOCK;
-    let left = nr_blocks(source)
-        .saturating_sub(from)
-        .min(nr_blocks(target).saturating_sub(to));
-    let nr = nr.min(left);
-    let overlaps = is_same && from < to + nr && to < from + nr;
-    if 0 < nr && is_alike && !overlaps {
+    let (from_of, to_of) = ((from, nr_blocks(source)), (to, nr_blocks(target)));
+    let nr = nr_cloned(from_of, to_of, nr, is_same);
+    if 0 < nr && is_alike {
         let (mut from, mut to) = (from * BLOCK, to * BLOCK);
         let len = (nr * BLOCK) as usize;
         // On one btrfs, whole blocks are cloned.
