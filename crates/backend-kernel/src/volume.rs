@@ -54,6 +54,8 @@ pub struct Options<'a> {
     pub scan: Scan,
     /// How many files are read at a time.
     pub nr_io_threads: usize,
+    /// Is called for each file that is found where folders have to be listed, which may take long.
+    pub on_found: &'a dyn Fn(),
 }
 
 /// A volume, by the way in which it is seen.

@@ -4,12 +4,17 @@
 
 mod directories;
 mod html;
+mod json;
 mod memory;
+mod page;
 mod paths;
 mod progress;
 mod report;
 pub(crate) mod scratch;
+mod text;
+mod words;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use backend_kernel::volume::{self, Opened, Skipped};
@@ -19,7 +24,7 @@ use miette::{Report, miette};
 
 use crate::arguments::{DedupeWord, DupesArguments, IoClass, RewriteWord, ScanWord};
 use crate::exit::Exit;
-use crate::{signals, witness};
+use crate::{print, signals, witness};
 use progress::Progress;
 use report::Told;
 use scratch::TemporaryFiles;
@@ -32,6 +37,13 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
     let paths = paths::named(arguments)?;
     let excluded = paths::excluded(&arguments.exclude)?;
     let is_excluded = |path: &Path| excluded.is_match(path);
+    // Before anything is done, for afterwards is too late to say that it cannot be written.
+    let page = arguments
+        .html
+        .as_deref()
+        .map(page::Page::begin)
+        .transpose()?;
+    let mut watch = Progress::new(arguments);
     let opened = volume::open(&volume::Options {
         paths: &paths,
         is_recursive: arguments.recursive,
@@ -43,12 +55,14 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
             ScanWord::Read => volume::Scan::Read,
         },
         nr_io_threads: nr_threads(arguments),
+        on_found: &|| watch.count_found(),
     });
     let Opened {
         volume,
         has_checksums,
         skipped,
     } = opened.map_err(witness::report)?;
+    watch.tell("opening the hashfile");
     let mut volume = remembering(volume, arguments.hashfile.as_deref())?;
     let options = Options {
         scan: match has_checksums {
@@ -63,14 +77,15 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         run_bytes_min: arguments.block_size,
         is_within_files: is_within_files(&arguments.dedupe_options),
         plan_bytes_max: arguments.plan_memory.unwrap_or_else(memory::for_plan),
+        lists_all: arguments.verbose,
         ..Options::default()
     };
-    let mut watch = Progress::new(arguments);
+    watch.tell("writing back what is dirty");
     let mut scratch = TemporaryFiles;
     let told = match arguments.dedupe && !arguments.dry_run {
         true => {
             let summary = dupes::run(&mut *volume, &options, &mut scratch, &mut watch);
-            summary.map(Told::of_summary)
+            summary.map(|summary| Told::of_summary(summary, volume.space_rule()))
         }
         false => plan(&mut *volume, &options, &mut scratch, &mut watch),
     };
@@ -78,7 +93,11 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
     let mut told = match told {
         Ok(told) => told,
         Err(Stopped::ByWatch) => {
-            eprintln!("xsame: {}, before anything was changed", Stopped::ByWatch);
+            let why = format!("{}, before anything was changed", Stopped::ByWatch);
+            if arguments.json {
+                print::line(json::stopped(&why));
+            }
+            eprintln!("xsame: {why}");
             return Ok(signals::asked().map_or(Exit::Found, Exit::Asked));
         }
         Err(stopped @ Stopped::TooLarge(_)) => {
@@ -89,18 +108,18 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         Err(stopped) => return Err(miette!("{stopped}")),
     };
     told.skip(skipped_that_matter(skipped, arguments, &paths));
-    told.print(&mut *volume, arguments);
-    if let Some(path) = &arguments.html {
-        let page = html::page(&told, &mut *volume, &scope_of(&paths));
-        std::fs::write(path, page).map_err(|error| {
-            miette!(
-                help = "name a file in a folder that you may write to",
-                "cannot write the page {}: {error}",
-                path.display()
-            )
-        })?;
+    match arguments.json {
+        true => print::line(json::object(&told, &mut *volume)),
+        false => text::print(&told, &mut *volume, arguments.quiet, arguments.verbose),
     }
-    Ok(match (signals::asked(), told.is_whole()) {
+    let is_paged = page.is_none_or(|page| {
+        let text = html::page(&told, &mut *volume, &scope_of(&paths));
+        let ended = page.end(&text);
+        ended
+            .inspect_err(|error| eprintln!("xsame: {error}"))
+            .is_ok()
+    });
+    Ok(match (signals::asked(), told.is_whole() && is_paged) {
         (_, true) => Exit::Fine,
         (Some(signal), false) => Exit::Asked(signal),
         (None, false) => Exit::Found,
@@ -166,7 +185,7 @@ fn plan(
     let mut report = dupes::Report::default();
     let found = dupes::find(volume, options, scratch, watch, &mut report)?;
     let plan = found.plan(volume, options, watch, &mut report)?;
-    Ok(Told::of_plan(report, plan, volume.used_bytes()?))
+    Told::of_plan(report, plan, options.lists_all, volume)
 }
 
 /// Returns what was skipped though it was named, or what should have been looked at: links and
@@ -176,9 +195,10 @@ fn skipped_that_matter(
     arguments: &DupesArguments,
     paths: &[std::path::PathBuf],
 ) -> Vec<Skipped> {
+    let named: HashSet<&Path> = paths.iter().map(|path| path.as_path()).collect();
     let matters = |skipped: &Skipped| {
         let is_refused = matches!(skipped.why, volume::SkipReason::Refused(_));
-        arguments.verbose || is_refused || paths.contains(&skipped.path)
+        arguments.verbose || is_refused || named.contains(skipped.path.as_path())
     };
     skipped.into_iter().filter(matters).collect()
 }

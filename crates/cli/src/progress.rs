@@ -21,13 +21,17 @@ pub(crate) struct Bar {
 impl Bar {
     /// Returns a bar for so many operations, or for so long if those have no end.
     pub(crate) fn new(steps: u64, time: Option<Duration>) -> Bar {
-        let bar = match time {
-            Some(_) if steps == u64::MAX => ProgressBar::no_length(),
-            _ => ProgressBar::new(steps),
+        let (bar, template) = match time {
+            Some(_) if steps == u64::MAX => (
+                ProgressBar::no_length(),
+                "{elapsed_precise} {pos} {rate} {wide_msg}",
+            ),
+            _ => (
+                ProgressBar::new(steps),
+                "{elapsed_precise} {bar:24} {pos}/{len} {rate}, {eta} left {wide_msg}",
+            ),
         };
-        bar.set_style(style(
-            "{elapsed_precise} {bar:24} {pos}/{len} {rate} {wide_msg}",
-        ));
+        bar.set_style(style(template));
         Bar {
             bar,
             last: Cell::new(None),

@@ -79,26 +79,9 @@ fn why_no_xfs() -> Option<String> {
 
 /// Runs `work` with the top of an XFS whose image lies in a folder.
 fn on_xfs(folder: &Path, work: impl FnOnce(&Path)) -> Result<(), String> {
-    let (image, point) = (folder.join("xfs-image"), folder.join("xfs"));
-    let file = File::create(&image).map_err(|error| error.to_string())?;
-    file.set_len(XFS_BYTES).map_err(|error| error.to_string())?;
-    fs::create_dir(&point).map_err(|error| error.to_string())?;
-    let run = |command: &mut Command| match command.output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!("{command:?}: {output:?}")),
-        Err(error) => Err(format!("{command:?}: {error}")),
-    };
-    run(Command::new("mkfs.xfs")
-        .args(["-q", "-m", "reflink=1"])
-        .arg(&image))?;
-    run(Command::new("mount")
-        .args(["-o", "loop"])
-        .arg(&image)
-        .arg(&point))?;
-    let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&point)));
-    run(Command::new("umount").arg(&point))?;
-    worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    Ok(())
+    let mut mkfs = Command::new("mkfs.xfs");
+    mkfs.args(["-q", "-m", "reflink=1"]);
+    loopback::on_image(folder, XFS_BYTES, &mut mkfs, work)
 }
 
 /// Runs `work` with a folder of duplicates on a btrfs.
@@ -466,7 +449,7 @@ fn kinds() {
         for part in [
             "link: left out: a symbolic link",
             "fifo: left out: neither a file nor a folder",
-            "gone: left out: ENOENT",
+            "gone: left out: it has vanished (ENOENT)",
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }

@@ -134,7 +134,9 @@ fn steps_with(
         let mut at_once = 1;
         match step {
             Step::Share { .. } => {
-                let batches = shares(&plan.steps[next..], sharing.volume.nr_at_once());
+                let nr_bytes_left = sharing.nr_bytes_left();
+                let nr_at_once = sharing.volume.nr_at_once();
+                let batches = shares(&plan.steps[next..], nr_at_once, nr_bytes_left);
                 at_once = batches.len();
                 for step_idx in next..next + at_once {
                     sharing.step_idx = step_idx;
@@ -177,16 +179,18 @@ fn next_rewriting(steps: &[Step]) -> Option<&Rewriting> {
 }
 
 /// Returns the batches of the first steps, as many as are worth being asked for at once.
-fn shares(steps: &[Step], nr_at_once: usize) -> Vec<(FileId, &Batch)> {
+fn shares(steps: &[Step], nr_at_once: usize, nr_bytes_left: u64) -> Vec<(FileId, &Batch)> {
     let mut batches = Vec::new();
     let (mut nr_targets, mut nr_bytes) = (0, 0);
     for step in steps {
         let Step::Share { source, batch } = step else {
             break;
         };
+        let is_last = nr_bytes_left <= nr_bytes;
         nr_targets += batch.targets.len();
         nr_bytes += step.moved_bytes();
-        let is_enough = nr_at_once * BATCHES_EACH < batches.len() + 1
+        let is_enough = is_last
+            || nr_at_once * BATCHES_EACH < batches.len() + 1
             || AT_ONCE_TARGETS_MAX < nr_targets
             || AT_ONCE_BYTES_MAX < nr_bytes;
         if is_enough && !batches.is_empty() {

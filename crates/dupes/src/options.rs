@@ -43,6 +43,9 @@ pub struct Options {
     pub is_within_files: bool,
     /// How often a plan is made again because the kernel found bytes to differ.
     pub nr_rounds_max: u32,
+    /// Whether everything that is moved and goes is kept to be told, or the largest of it. It takes
+    /// about as much memory again as the plan.
+    pub lists_all: bool,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             run_bytes_min: 0,
             is_within_files: true,
             nr_rounds_max: 2,
+            lists_all: false,
         }
     }
 }

@@ -21,7 +21,7 @@ mod rewriting;
 mod sources;
 
 use rustc_hash::FxHashSet;
-use volume::{DedupeTarget, Extent, FileId, FileRange, SpaceRule, Volume};
+use volume::{DedupeTarget, Extent, FileId, FileRange, Volume};
 
 use allowance::Allowance;
 pub(crate) use candidates::Candidate;
@@ -225,7 +225,7 @@ pub(crate) fn plan(
 ) -> Result<Plan, Stopped> {
     let mut allowance = Allowance::new(options);
     allowance.take(classes.len() as u64, allowance::CLASS_BYTES)?;
-    if volume.space_rule() == SpaceRule::Blocks {
+    if !volume.space_rule().is_by_extents() {
         allowance.take(classes.nr_blocks(), allowance::PIECE_BYTES)?;
         let catalog = recut::recut(catalog, classes);
         return plan_extents(&catalog, classes, options, allowance, volume, watch, report);

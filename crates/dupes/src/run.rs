@@ -8,16 +8,13 @@ use crate::change::Changes;
 use crate::classes::{self, Classes};
 use crate::execute::{self, Done};
 use crate::options::Options;
-use crate::plan::{self, Group, Plan, Prediction, Stay};
+use crate::plan::{self, Group, Plan, Prediction, Removed, Stay};
 use crate::report::{Report, Stopped};
 use crate::runs;
 use crate::scan;
 use crate::sort::{Room, Scratch};
 use crate::watch::{Phase, Watch};
 use crate::{hash, plan::Step};
-
-/// How many groups are told of a plan that was carried out.
-const NR_GROUPS: usize = 50;
 
 /// What is there, and what of it is equal.
 #[derive(Clone, Debug)]
@@ -33,8 +30,10 @@ pub struct Round {
     pub prediction: Prediction,
     /// What was expected to change, by file.
     pub changes: Changes,
-    /// The groups of which most was to be moved.
+    /// The groups of which most was to be moved; all if [`Options::lists_all`].
     pub groups: Vec<Group>,
+    /// The extents that were to go, largest first, if [`Options::lists_all`].
+    pub removed: Vec<Removed>,
     /// What stays, and why.
     pub stays: Vec<Stay>,
     /// What happened.
@@ -207,7 +206,11 @@ pub fn run(
         summary.rounds.push(Round {
             prediction: plan.prediction,
             changes: plan.changes(),
-            groups: plan.largest_groups(NR_GROUPS),
+            groups: plan.groups(options.lists_all),
+            removed: match options.lists_all {
+                true => plan.removed,
+                false => Vec::new(),
+            },
             stays: plan.stays,
             done,
         });

@@ -168,9 +168,9 @@ impl Scan<'_, '_> {
             return Ok(0);
         }
         let is_last = left == len && !is_prealloc;
-        let begin = match self.rule {
-            SpaceRule::WholeExtents => 0,
-            SpaceRule::Blocks => within,
+        let begin = match self.rule.is_by_extents() {
+            true => 0,
+            false => within,
         };
         let shown = Shown {
             address: extent.address + begin,
@@ -222,9 +222,9 @@ impl Scan<'_, '_> {
     fn into_catalog(self) -> Result<Catalog, Stopped> {
         let mut shown = self.shown.finish()?;
         let mut catalog = Catalog::new(self.block, Vec::new());
-        match self.rule {
-            SpaceRule::WholeExtents => gather::extents(&mut shown, &mut catalog)?,
-            SpaceRule::Blocks => gather::blocks(&mut shown, &mut catalog)?,
+        match self.rule.is_by_extents() {
+            true => gather::extents(&mut shown, &mut catalog)?,
+            false => gather::blocks(&mut shown, &mut catalog)?,
         }
         drop(shown);
         keep_showers(&mut catalog, self.nr_files, self.files.finish()?)?;

@@ -31,6 +31,12 @@ pub trait Watch {
     /// what that has written would be in vain else. Whatever is done stays done, and every file is
     /// whole at any time.
     fn at(&mut self, phase: Phase, done: u64, total: Option<u64>) -> Result<(), Stopped>;
+
+    /// Returns how many more bytes may be moved before it says stop. No more requests are made at
+    /// once than reach it.
+    fn nr_bytes_left(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// Nobody watches.

@@ -10,9 +10,19 @@ use crate::{
 pub enum SpaceRule {
     /// An extent stays allocated whole while any part of it is referred to: btrfs.
     WholeExtents,
-    /// Each block is freed with the last reference to it: xfs; and what has to be assumed where
-    /// extents cannot be seen.
+    /// Each block is freed with the last reference to it: xfs.
     Blocks,
+    /// Extents stay allocated whole, and this caller does not see where they begin and end: btrfs
+    /// without root. It is planned by blocks; what is freed is that at most.
+    UnseenExtents,
+}
+
+impl SpaceRule {
+    /// Returns whether extents are seen, and planned, whole.
+    #[must_use]
+    pub fn is_by_extents(self) -> bool {
+        self == SpaceRule::WholeExtents
+    }
 }
 
 /// What equal checksums of two blocks say.

@@ -185,7 +185,9 @@ pub(super) fn circumstances() -> Vec<String> {
     };
     let nr_processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut found = vec![format!("{nr_processors} processors")];
-    found.extend(first("uname", &["-sr"]));
+    // What a distribution adds to the release says where it was built, not what it does.
+    let kernel = first("uname", &["-sr"]);
+    found.extend(kernel.map(|it| it.split('-').next().unwrap_or(&it).to_owned()));
     for package in ["btrfs-progs", "duperemove", "jdupes", "rmlint"] {
         let asked = ["-W", "-f", "${Version}", package];
         found.extend(first("dpkg-query", &asked).map(|version| format!("{package} {version}")));

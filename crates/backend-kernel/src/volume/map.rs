@@ -266,7 +266,10 @@ impl Volume for MapVolume {
     }
 
     fn space_rule(&self) -> SpaceRule {
-        SpaceRule::Blocks
+        match self.is_btrfs {
+            true => SpaceRule::UnseenExtents,
+            false => SpaceRule::Blocks,
+        }
     }
 
     fn checksum_strength(&self) -> Option<ChecksumStrength> {

@@ -215,7 +215,10 @@ impl Scope {
         let is_excluded = options.is_excluded.is_some_and(|is| is(&top.path));
         match top.is_folder {
             _ if is_excluded => {}
-            false => visit(top.id, top.path.clone()),
+            false => {
+                (options.on_found)();
+                visit(top.id, top.path.clone());
+            }
             true => match openat(CWD, top.path.as_path(), LOOK_INTO, Mode::empty()) {
                 Ok(fd) => self.walk(&fd, &top.path, top.id.root, options, DEPTH_MAX, visit),
                 Err(errno) => self.skip(top.path.clone(), SkipReason::Refused(errno_of(errno))),
@@ -266,6 +269,7 @@ impl Scope {
             match kind {
                 FileType::RegularFile => {
                     let inode = entry.ino();
+                    (options.on_found)();
                     visit(FileId { root, inode }, path);
                 }
                 FileType::Directory if !options.is_recursive || depth_left == 0 => {

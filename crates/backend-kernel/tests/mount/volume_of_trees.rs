@@ -52,6 +52,7 @@ fn options(paths: &[PathBuf]) -> Options<'_> {
         min_bytes: 0,
         scan: Scan::Auto,
         nr_io_threads: 2,
+        on_found: &|| {},
     }
 }
 

@@ -142,6 +142,7 @@ fn open(folder: &Path, scan: Scan) -> Result<Sight, Report> {
         min_bytes: 0,
         scan,
         nr_io_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        on_found: &|| {},
     });
     Ok(opened.map_err(witness::report)?.volume)
 }

@@ -7,16 +7,19 @@ mod treemap;
 
 use std::fmt::{self, Write as _};
 
-use dupes::{Group, StayReason};
+use dupes::Group;
 use volume::Volume;
 
 use super::directories::directories;
-use super::report::{Told, name, signed, size, words};
+use super::report::Told;
+use super::words::{hint, name, reason, signed, size};
 
 const STYLE: &str = include_str!("html/style.css");
 /// Groups that are listed, and troubles.
 const NR_GROUPS: usize = 25;
 const NR_TROUBLES: usize = 200;
+/// Targets of a group that are listed.
+const NR_TARGETS: usize = 4;
 
 /// Text between tags.
 struct Text<'a>(&'a str);
@@ -77,10 +80,14 @@ fn head(body: &mut String, told: &Told, scope: &str) {
     let used = told.used_before();
     card("", size(used), "of data used before".to_owned());
     let share = 100.0 * predicted as f64 / used.max(1) as f64;
+    let at_most = match told.is_at_most() {
+        true => "; it may be less, for only root sees where extents begin and end",
+        false => "",
+    };
     card(
         "good",
         signed(-predicted),
-        format!("predicted change of used data, {share:.1} % of it"),
+        format!("predicted change of used data, {share:.1} % of it{at_most}"),
     );
     if let Some(done) = &told.done {
         let real = done.used_before.cast_signed() - done.used_after.cast_signed();
@@ -177,7 +184,7 @@ fn groups(body: &mut String, told: &Told, volume: &mut dyn Volume) {
     let most = most.unwrap_or(0).max(1) as f64;
     for group in told.groups.iter().take(NR_GROUPS) {
         let range = group.range;
-        let nr_copies = group.nr_targets + usize::from(!group.is_rewritten);
+        let nr_copies = group.nr_copies();
         let _ = write!(
             body,
             "<tr><td class=\"number\">{}</td><td class=\"number\">{nr_copies}</td>\
@@ -187,6 +194,7 @@ fn groups(body: &mut String, told: &Told, volume: &mut dyn Volume) {
             range.offset,
         );
         let others = group.targets.iter().skip(usize::from(group.is_rewritten));
+        let others = others.take(NR_TARGETS);
         let mut nr_named = 1;
         for target in others {
             nr_named += 1;
@@ -223,21 +231,14 @@ fn stays(body: &mut String, told: &Told) {
     let most = told.stays.iter().map(|stay| stay.bytes).max();
     let most = most.unwrap_or(0).max(1) as f64;
     for stay in &told.stays {
-        let hint = match stay.reason {
-            StayReason::Needed => "the last copy of something; --rewrite=max frees what is left",
-            StayReason::NotMovable => "immutable files, files of others",
-            StayReason::OutOfSight => "name all folders that share it, or run as root",
-            StayReason::Preallocated => "written in part",
-            StayReason::EndOfFile => "cut off by truncation",
-            StayReason::TooManyReferences => "kernels take long to resolve them",
-        };
         let _ = write!(
             body,
             "<tr><td class=\"number\">{}</td><td class=\"number\">{}</td>\
-             <td>{}<br><small>{hint}</small></td>",
+             <td>{}<br><small>{}</small></td>",
             size(stay.bytes),
             stay.nr_extents,
-            words(stay.reason),
+            reason(stay.reason),
+            hint(stay.reason),
         );
         bar(body, stay.bytes as f64 / most, "stays");
         body.push_str("</tr>\n");

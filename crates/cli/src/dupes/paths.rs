@@ -15,13 +15,22 @@ use crate::arguments::DupesArguments;
 pub(crate) fn named(arguments: &DupesArguments) -> Result<Vec<PathBuf>, Report> {
     let is_list = |path: &PathBuf| path.as_os_str() == "-";
     let reads_list = arguments.fdupes || arguments.paths.iter().any(is_list);
+    if arguments.null && !reads_list {
+        return Err(miette!(
+            help = "put - among the paths, and the list on stdin",
+            "-0 is about a list on stdin, and none is to be read"
+        ));
+    }
     let mut paths: Vec<PathBuf> = arguments.paths.clone();
     paths.retain(|path| !is_list(path));
     if reads_list {
         let mut list = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut list)
-            .map_err(|error| miette!("the list of files on stdin cannot be read: {error}"))?;
+        std::io::stdin().read_to_end(&mut list).map_err(|error| {
+            miette!(
+                help = "give names, one a line, on stdin, or name the files as arguments",
+                "the list of files on stdin cannot be read: {error}"
+            )
+        })?;
         let end = if arguments.null { b'\0' } else { b'\n' };
         let words = list.split(|byte| *byte == end).filter(|it| !it.is_empty());
         paths.extend(words.map(|word| PathBuf::from(OsStr::from_bytes(word))));
@@ -45,10 +54,17 @@ pub(crate) fn excluded(patterns: &[String]) -> Result<GlobSet, Report> {
             false => format!("**/{pattern}"),
         };
         let glob = GlobBuilder::new(&whole).literal_separator(true).build();
-        let glob = glob.map_err(|error| miette!("--exclude {pattern}: {error}"))?;
-        set.add(glob);
+        set.add(glob.map_err(|error| refused(pattern, &error))?);
     }
-    set.build().map_err(|error| miette!("--exclude: {error}"))
+    set.build().map_err(|error| refused("", &error))
+}
+
+fn refused(pattern: &str, error: &globset::Error) -> Report {
+    miette!(
+        help = "* and ? stand for letters of a name, ** for folders, [ab] for one of them; put a \
+                backslash before those that are meant as they are",
+        "--exclude {pattern}: {error}"
+    )
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     start: Instant,
     time: Option<Duration>,
     limit: Option<u64>,
+    /// Bytes that were moved.
+    nr_moved: u64,
 }
 
 impl Progress {
@@ -36,7 +38,25 @@ impl Progress {
             start: Instant::now(),
             time: arguments.time,
             limit: arguments.limit,
+            nr_moved: 0,
         }
+    }
+
+    /// Tells what is being done, if it takes a while.
+    pub(crate) fn tell(&self, what: &'static str) {
+        self.bar.set_style(style("{elapsed} {msg}"));
+        self.bar.set_message(what);
+        self.bar.enable_steady_tick(EVERY);
+    }
+
+    /// Counts a file that was found before the walk.
+    pub(crate) fn count_found(&self) {
+        if self.bar.position() == 0 {
+            self.bar
+                .set_style(style("{elapsed} {human_pos} {msg}, {rate}"));
+            self.bar.set_message("files found");
+        }
+        self.bar.inc(1);
     }
 
     /// Takes the bar away.
@@ -51,6 +71,7 @@ impl Progress {
         }
         self.drawn = Instant::now();
         if is_new {
+            self.bar.disable_steady_tick();
             let (name, is_bytes) = match phase {
                 Phase::Scan => ("files", false),
                 Phase::Hash => ("blocks hashed", false),
@@ -92,6 +113,7 @@ impl Watch for Progress {
         if phase == Phase::Execute {
             // Until here nothing is changed that would have to be told.
             signals::stop_gently();
+            self.nr_moved = done;
         }
         let is_late = self.time.is_some_and(|time| time <= self.start.elapsed());
         let is_enough = phase == Phase::Execute && self.limit.is_some_and(|limit| limit <= done);
@@ -102,5 +124,10 @@ impl Watch for Progress {
             true => Err(Stopped::ByWatch),
             false => Ok(()),
         }
+    }
+
+    fn nr_bytes_left(&self) -> u64 {
+        let left = self.limit.map(|limit| limit.saturating_sub(self.nr_moved));
+        left.unwrap_or(u64::MAX)
     }
 }

@@ -97,7 +97,7 @@ fn no_files() {
         assert_eq!(named.status.code(), Some(1), "{named:?}");
         let others = [
             ("elsewhere/file", "on another filesystem"),
-            ("gone", "ENOENT"),
+            ("gone", "it has vanished (ENOENT)"),
         ];
         for (name, why) in whys.into_iter().chain(others) {
             let told = format!("{}: left out: {why}", of(name));
@@ -198,6 +198,7 @@ fn change_pairs(top: &Path, scan: Scan, victim: &str) {
         min_bytes: 0,
         scan,
         nr_io_threads: 1,
+        on_found: &|| {},
     });
     let mut volume = opened.expect("the folder").volume.into_volume();
     let options = Options {

@@ -100,6 +100,7 @@ fn open(top: &Path, options: &Options) -> Box<dyn Volume> {
             ScanMode::Read => Scan::Read,
         },
         nr_io_threads: 1,
+        on_found: &|| {},
     });
     opened.expect("a btrfs").volume.into_volume()
 }

@@ -70,6 +70,11 @@ impl<'a, 'p> Sharing<'a, 'p> {
         self.watch.at(Phase::Execute, nr_bytes, total)
     }
 
+    /// Returns how many more bytes may be moved.
+    pub(super) fn nr_bytes_left(&self) -> u64 {
+        self.watch.nr_bytes_left()
+    }
+
     /// Notes that requests of so many bytes in all are done, or left out.
     pub(super) fn pass(&mut self, nr_bytes: u64) {
         self.nr_bytes = nr_bytes;

@@ -6,7 +6,9 @@ use volume::{DedupeTarget, FileId, FileRange};
 
 use super::{Batch, Plan, Step};
 
-/// Targets of a group that are remembered.
+/// How many groups are kept where not all are wanted.
+const NR_GROUPS: usize = 50;
+/// Targets of a group that are kept then.
 const NR_TARGETS: usize = 4;
 
 /// A range and its equals, which are moved to where it is, or is written.
@@ -18,27 +20,46 @@ pub struct Group {
     pub is_rewritten: bool,
     /// How many ranges are moved.
     pub nr_targets: usize,
-    /// Some of them.
+    /// Some of them, or all.
     pub targets: Vec<DedupeTarget>,
 }
 
 impl Group {
+    /// Returns how many equals there are, the one included that stays.
+    #[must_use]
+    pub fn nr_copies(&self) -> usize {
+        self.nr_targets + usize::from(!self.is_rewritten)
+    }
+
     /// Returns the bytes of files that are moved.
     #[must_use]
     pub fn moved_bytes(&self) -> u64 {
         self.range.len * self.nr_targets as u64
     }
+
+    fn add(&mut self, batch: &Batch, nr_targets_max: usize) {
+        self.nr_targets += batch.targets.len();
+        let room = nr_targets_max.saturating_sub(self.targets.len());
+        self.targets.extend(batch.targets.iter().take(room));
+    }
 }
 
 impl Plan {
-    /// Returns the groups of which most is moved, at most `nr_max`.
+    /// Returns the groups, those first of which most is moved: all with all their targets, or 50
+    /// with 4 targets each.
     #[must_use]
-    pub fn largest_groups(&self, nr_max: usize) -> Vec<Group> {
+    pub fn groups(&self, are_all_wanted: bool) -> Vec<Group> {
+        let (nr_groups, nr_targets) = match are_all_wanted {
+            true => (usize::MAX, usize::MAX),
+            false => (NR_GROUPS, NR_TARGETS),
+        };
         let mut groups: BTreeMap<(bool, FileRange), Group> = BTreeMap::new();
         for step in &self.steps {
             match step {
                 Step::Share { source, batch } => {
-                    add(&mut groups, range_of(*source, batch), false, batch);
+                    let range = range_of(*source, batch);
+                    let group = group_of(&mut groups, range, false);
+                    group.add(batch, nr_targets);
                 }
                 Step::Rewrite(rewriting) => {
                     for batch in &rewriting.batches {
@@ -47,7 +68,7 @@ impl Plan {
                                 offset: first.offset,
                                 ..range_of(first.file, batch)
                             };
-                            add(&mut groups, range, true, batch);
+                            group_of(&mut groups, range, true).add(batch, nr_targets);
                         }
                     }
                 }
@@ -57,7 +78,7 @@ impl Plan {
         let mut groups: Vec<Group> = groups.into_values().collect();
         groups.retain(|group| !group.is_rewritten || 1 < group.nr_targets);
         groups.sort_by_key(|group| std::cmp::Reverse(group.moved_bytes()));
-        groups.truncate(nr_max);
+        groups.truncate(nr_groups);
         groups
     }
 }
@@ -70,19 +91,15 @@ fn range_of(file: FileId, batch: &Batch) -> FileRange {
     }
 }
 
-fn add(
+fn group_of(
     groups: &mut BTreeMap<(bool, FileRange), Group>,
     range: FileRange,
     is_rewritten: bool,
-    batch: &Batch,
-) {
-    let group = groups.entry((is_rewritten, range)).or_insert(Group {
+) -> &mut Group {
+    groups.entry((is_rewritten, range)).or_insert(Group {
         range,
         is_rewritten,
         nr_targets: 0,
         targets: Vec::new(),
-    });
-    group.nr_targets += batch.targets.len();
-    let room = NR_TARGETS.saturating_sub(group.targets.len());
-    group.targets.extend(batch.targets.iter().take(room));
+    })
 }

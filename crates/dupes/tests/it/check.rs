@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use data::{Content, Digest};
-use dupes::{InMemory, Options, Summary, Unwatched};
+use dupes::{InMemory, Options, Prediction, Report, Summary, Unwatched};
 use fs_state::{BLOCK, FileExtent};
 use model::ModelVolume;
 use volume::{FileId, Volume};
@@ -54,6 +54,17 @@ fn has_cut_tail(volume: &mut ModelVolume) -> bool {
 /// Runs the tool.
 pub(crate) fn run(volume: &mut dyn Volume, options: &Options) -> Summary {
     dupes::run(volume, options, &mut InMemory, &mut Unwatched).expect("the run begins")
+}
+
+/// Returns what the tool says that would come of a run.
+pub(crate) fn predict(volume: &mut dyn Volume, options: &Options) -> Prediction {
+    let mut report = Report::default();
+    let (scratch, watch) = (&mut InMemory, &mut Unwatched);
+    let found = dupes::find(volume, options, scratch, watch, &mut report);
+    let plan = found
+        .expect("the model can be walked")
+        .plan(volume, options, watch, &mut report);
+    plan.expect("there is a plan").prediction
 }
 
 /// Runs the tool on a tree that nobody else touches and checks everything that has to hold;

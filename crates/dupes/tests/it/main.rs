@@ -3,6 +3,7 @@
 //!
 //! `XSAME_TREES` says how many trees each property draws; the default keeps `cargo test` short.
 
+mod ahead;
 mod bound;
 mod brute_force;
 mod by_blocks;

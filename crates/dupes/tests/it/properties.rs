@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use random_trees::{build, tree};
 
 use crate::brute_force;
-use crate::check::check;
+use crate::check::{check, predict};
 
 /// Returns how many trees each property draws.
 pub(crate) fn nr_trees() -> u32 {
@@ -56,6 +56,11 @@ proptest! {
         let least = brute_force::least_used_never(&mut volume);
         let used = check(&mut volume, &options(Rewrite::Auto));
         prop_assert!(least.is_none_or(|least| used <= least));
+        let [auto, never] = [Rewrite::Auto, Rewrite::Never]
+            .map(|rewrite| predict(&mut build(&ops), &options(rewrite)));
+        // What goes without writing is no merit of what is written.
+        let more = auto.freed_bytes.checked_sub(never.freed_bytes);
+        prop_assert!(more.is_some_and(|more| 2 * auto.written_bytes <= more), "{auto:?} {never:?}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::super::directories::Directory;
-use super::super::report::{Told, signed, size};
+use super::super::report::Told;
+use super::super::words::{signed, size};
 use super::treemap::{Rectangle, layout};
 use super::{Text, bar};
 
