@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
     let told = match arguments.dedupe && !arguments.dry_run {
         true => {
             let summary = dupes::run(&mut *volume, &options, &mut scratch, &mut watch);
-            summary.map(|summary| Told::of_summary(summary, volume.space_rule()))
+            summary.map(|summary| Told::of_summary(summary, &options, volume.space_rule()))
         }
         false => plan(&mut *volume, &options, &mut scratch, &mut watch),
     };
@@ -185,7 +185,7 @@ fn plan(
     let mut report = dupes::Report::default();
     let found = dupes::find(volume, options, scratch, watch, &mut report)?;
     let plan = found.plan(volume, options, watch, &mut report)?;
-    Told::of_plan(report, plan, options.lists_all, volume)
+    Told::of_plan(report, plan, options, volume)
 }
 
 /// Returns what was skipped though it was named, or what should have been looked at: links and

@@ -238,7 +238,7 @@ fn stays(body: &mut String, told: &Told) {
             size(stay.bytes),
             stay.nr_extents,
             reason(stay.reason),
-            hint(stay.reason),
+            hint(stay.reason, told.rewrite),
         );
         bar(body, stay.bytes as f64 / most, "stays");
         body.push_str("</tr>\n");

@@ -3,7 +3,8 @@
 
 use backend_kernel::volume::{SkipReason, Skipped};
 use dupes::{
-    Changes, Failure, Group, Plan, Prediction, Removed, Round, Stay, Stopped, Summary, Why,
+    Changes, Failure, Group, Options, Plan, Prediction, Removed, Rewrite, Round, Stay, Stopped,
+    Summary, Why,
 };
 use volume::{SpaceRule, Volume};
 
@@ -12,6 +13,8 @@ use super::words::{meaning, name, told};
 /// What a run found, and did if it was to.
 pub(crate) struct Told {
     pub(super) report: dupes::Report,
+    /// Whether leftovers were to be written anew.
+    pub(super) rewrite: Rewrite,
     /// When what is not referred to any more is given back.
     rule: SpaceRule,
     /// What goes, largest first; kept if all is listed.
@@ -41,19 +44,20 @@ pub(super) struct Done {
 }
 
 impl Told {
-    /// Returns what a plan says; all of it, or the largest.
+    /// Returns what a plan says that was made with these options.
     pub(crate) fn of_plan(
         report: dupes::Report,
         plan: Plan,
-        lists_all: bool,
+        options: &Options,
         volume: &mut dyn Volume,
     ) -> Result<Told, Stopped> {
         Ok(Told {
             report,
+            rewrite: options.rewrite,
             rule: volume.space_rule(),
             changes: plan.changes(),
-            groups: plan.groups(lists_all),
-            removed: match lists_all {
+            groups: plan.groups(options.lists_all),
+            removed: match options.lists_all {
                 true => plan.removed,
                 false => Vec::new(),
             },
@@ -67,7 +71,7 @@ impl Told {
 
     /// Returns what a run did. What is predicted is that of its first round, what stays that of
     /// its last one.
-    pub(crate) fn of_summary(summary: Summary, rule: SpaceRule) -> Told {
+    pub(crate) fn of_summary(summary: Summary, options: &Options, rule: SpaceRule) -> Told {
         let sum = |of: fn(&Round) -> u64| summary.rounds.iter().map(of).sum();
         let mut changes = Changes::default();
         summary
@@ -91,6 +95,7 @@ impl Told {
         let first = summary.rounds.first();
         Told {
             report: summary.report,
+            rewrite: options.rewrite,
             rule,
             removed: first.map(|round| round.removed.clone()).unwrap_or_default(),
             prediction: first.map(|round| round.prediction).unwrap_or_default(),

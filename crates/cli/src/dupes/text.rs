@@ -56,7 +56,7 @@ pub(super) fn print(told: &Told, volume: &mut dyn Volume, is_quiet: bool, is_ver
             size(stay.bytes),
             stay.nr_extents,
             reason(stay.reason),
-            hint(stay.reason),
+            hint(stay.reason, told.rewrite),
         ));
     }
     if let Some(done) = &told.done {
@@ -82,28 +82,21 @@ fn groups(told: &Told, volume: &mut dyn Volume, nr_listed: usize, nr_targets: us
     print::line("equal, and shared by what is planned, those first of which most is moved:");
     for group in told.groups.iter().take(nr_listed) {
         let Group { range, targets, .. } = group;
-        print::line(format!(
-            "  {:>11}  {} copies: {} at {}",
-            size(range.len),
-            group.nr_copies(),
-            name(volume, range.file),
-            range.offset,
-        ));
+        let head = format!("  {:>11}  {} copies: ", size(range.len), group.nr_copies());
+        let first = name(volume, range.file);
+        print::line(format!("{head}{first} at {}", range.offset));
+        let margin = " ".repeat(head.len());
         // What is moved to a copy of its own is the first of its targets.
         let others = targets.iter().skip(usize::from(group.is_rewritten));
         let mut nr_named = 1;
         for target in others.take(nr_targets) {
             nr_named += 1;
-            print::line(format!(
-                "  {:11}  {} at {}",
-                "",
-                name(volume, target.file),
-                target.offset
-            ));
+            let other = name(volume, target.file);
+            print::line(format!("{margin}{other} at {}", target.offset));
         }
         match group.nr_copies() - nr_named {
             0 => {}
-            nr_more => print::line(format!("  {:11}  and {nr_more} more", "")),
+            nr_more => print::line(format!("{margin}and {nr_more} more")),
         }
     }
     // Of the rest only the largest are kept.

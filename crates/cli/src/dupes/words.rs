@@ -1,6 +1,6 @@
 //! The words in which a run tells things: sizes, reasons, what an errno means for a file.
 
-use dupes::StayReason;
+use dupes::{Rewrite, StayReason};
 use uapi::Errno;
 use volume::{FileId, Volume, VolumeError};
 
@@ -58,8 +58,9 @@ pub(super) fn reason(reason: StayReason) -> &'static str {
 }
 
 /// Returns what is behind a reason, or would help.
-pub(super) fn hint(reason: StayReason) -> &'static str {
+pub(super) fn hint(reason: StayReason, rewrite: Rewrite) -> &'static str {
     match reason {
+        StayReason::Needed if rewrite == Rewrite::Max => "the last copy of something",
         StayReason::Needed => "the last copy of something; --rewrite=max frees what is left",
         StayReason::NotMovable => "immutable files, files of others",
         StayReason::OutOfSight => "name all folders that share it, or run as root",
