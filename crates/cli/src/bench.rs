@@ -22,8 +22,8 @@ use uapi::dedupe;
 
 use crate::arguments::BenchArguments;
 use crate::exit::Exit;
-use crate::print;
 use crate::witness::{self, WitnessName};
+use crate::{print, progress};
 use layout::{Case, Layout, Request};
 use ratio::{Measured, Slices, Subject, Target};
 use sides::{Kernel, Modelled, Timed};
@@ -119,7 +119,8 @@ fn measure(top: &Path, profile: &Profile, nr_rounds: u32) -> Result<[Measured; 4
     ];
     let mut measured: [Measured; 4] = Default::default();
     let [calls @ .., compares] = &mut measured;
-    for round in 0..nr_rounds {
+    let bar = progress::steps(nr_rounds.into(), "rounds");
+    for round in bar.wrap_iter(0..nr_rounds) {
         let kernel = Kernel::new(top, &layout)?;
         let mut modelled = Modelled::new(profile, &layout)?;
         for (case, measured) in CASES.into_iter().zip(calls.iter_mut()) {

@@ -59,6 +59,15 @@ impl Bar {
     }
 }
 
+/// Returns a bar for a few long steps, each of which is one of `what`.
+pub(crate) fn steps(nr_steps: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(nr_steps);
+    bar.set_style(style("{elapsed} {bar:24} {pos}/{len} {msg}, {eta} left"));
+    bar.set_message(what);
+    bar.enable_steady_tick(EVERY);
+    bar
+}
+
 /// Returns the style of a template, which may have `{rate}`: steps a second, whole ones.
 pub(crate) fn style(template: &str) -> ProgressStyle {
     let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {

@@ -253,6 +253,7 @@ fn plan_extents(
         candidates: mut found,
         full,
     } = found;
+    watch.at(Phase::Decide, 0, None)?;
     let split = bound::split(catalog, classes, &mut found, &full, options);
     let classes = split.as_ref().unwrap_or(classes);
     let mut decision = match options.rewrite {
@@ -266,7 +267,7 @@ fn plan_extents(
     let nr_max = options.nr_references_max;
     let mut crowding = FxHashSet::default();
     let mut plan = loop {
-        watch.at(Phase::Plan, found.len() as u64, Some(found.len() as u64))?;
+        watch.at(Phase::Decide, 0, None)?;
         let limits = moves::Limits {
             len_max: max_len,
             nr_references_max: nr_max,

@@ -13,8 +13,10 @@ pub enum Phase {
     Match,
     /// Reading what checksums say too little about; counts blocks.
     Confirm,
-    /// Deciding what stays; counts extents.
+    /// Asking what refers to extents that could go; counts extents.
     Plan,
+    /// Deciding which of them stay, and what moves where; counts nothing.
+    Decide,
     /// Moving references; counts bytes of requests.
     Execute,
     /// Looking at what is gone; counts extents.

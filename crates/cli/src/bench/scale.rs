@@ -16,7 +16,7 @@ use miette::{IntoDiagnostic, Report, WrapErr, miette};
 
 use crate::arguments::BenchArguments;
 use crate::exit::Exit;
-use crate::print;
+use crate::{print, progress};
 use sample::{OpSample, Sample};
 
 /// Resident bytes per extent, everything included, at the largest size.
@@ -47,9 +47,10 @@ pub(super) fn run(arguments: &BenchArguments) -> Result<Exit, Report> {
     let used = metadata::measure(&arguments.backend, &sizes)?;
     print_head();
     let mut samples = Vec::new();
-    for &size in &sizes {
+    let bar = progress::steps(sizes.len() as u64, "sizes");
+    for &size in bar.wrap_iter(sizes.iter()) {
         let sample = in_own_process(size)?;
-        print_row(&sample, used.bytes_per_extent(size));
+        bar.suspend(|| print_row(&sample, used.bytes_per_extent(size)));
         samples.push(sample);
     }
     print::line(used.note());

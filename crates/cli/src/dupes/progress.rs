@@ -77,7 +77,8 @@ impl Progress {
                 Phase::Hash => ("blocks hashed", false),
                 Phase::Match => ("blocks matched", false),
                 Phase::Confirm => ("blocks read to be sure", false),
-                Phase::Plan => ("extents planned", false),
+                Phase::Plan => ("extents looked up", false),
+                Phase::Decide => return self.tell("deciding what stays"),
                 Phase::Execute => ("moved", true),
                 Phase::Verify => ("extents looked at", false),
             };
