@@ -26,7 +26,7 @@ use crate::command::{find, finish};
 use data::Set;
 use points::Point;
 use record::Record;
-use tools::{Task, Tool};
+use tools::Tool;
 
 /// The word by which the program knows that it is in its namespaces.
 const INSIDE: &str = "--inside";
@@ -197,8 +197,8 @@ fn measure_all(folder: &Path, options: &Options) -> Result<(), String> {
     let mut records = Vec::new();
     for set in &options.sets {
         let master = filesystem::Master::new(set, folder, options.nr_runs, options.limit_s)?;
-        let is_of_set = |tool: &&Tool| set.is_scanned || tool.task == Task::Dedupe;
-        let tools: Vec<&Tool> = tools.iter().copied().filter(is_of_set).collect();
+        let tools = tools.iter().copied().filter(|tool| tool.is_for(set));
+        let tools: Vec<&Tool> = tools.collect();
         let rows = measure::rows(&master, &tools, options.nr_runs, options.limit_s)?;
         let mut facts = master.facts();
         facts.load = load();

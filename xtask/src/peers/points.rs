@@ -6,7 +6,7 @@
 use super::filesystem::Facts;
 use super::measure::Row;
 use super::record::Record;
-use super::tools::Task;
+use super::tools::{CALLS_ALONE, Task};
 
 /// A claim with what was measured.
 pub(super) struct Point {
@@ -50,7 +50,7 @@ fn row<'a>(rows: &[&'a Row], id: &str) -> Option<&'a Row> {
 }
 
 fn is_peer(row: &Row) -> bool {
-    !row.id.starts_with("xsame")
+    !row.id.starts_with("xsame") && row.id != CALLS_ALONE
 }
 
 /// What is used afterwards.
@@ -113,6 +113,10 @@ fn time(facts: &Facts, rows: &[&Row], points: &mut Vec<Point>) {
     let set = facts.name;
     let mut faster = |own: &Row, peer: &Row, times: f64| {
         for (cache, seconds) in BOTH {
+            // The calls alone do not read ahead, as who makes them would have to.
+            if own.id == CALLS_ALONE && cache == "cold" {
+                continue;
+            }
             let Some(own_s) = seconds(own) else { continue };
             // One that was stopped took longer than that.
             let (is_over, peer_s) = match seconds(peer) {
@@ -121,7 +125,7 @@ fn time(facts: &Facts, rows: &[&Row], points: &mut Vec<Point>) {
             };
             let claim = match times {
                 1.0 => format!("{} is faster than {}", own.tool, peer.tool),
-                _ => format!("{} is {times} times as fast as {}", own.tool, peer.tool),
+                _ => format!("{}, {times} times as fast as {}", own.tool, peer.tool),
             };
             points.push(Point {
                 holds: times <= peer_s / own_s,
@@ -155,6 +159,9 @@ fn time(facts: &Facts, rows: &[&Row], points: &mut Vec<Point>) {
             && let Some(peer) = row(rows, "duperemove")
         {
             faster(own, peer, HALVES_TIMES);
+            if let Some(alone) = row(rows, CALLS_ALONE) {
+                faster(alone, peer, HALVES_TIMES);
+            }
         }
     }
     if set == "blocks"

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::data::Set;
 use crate::command::{cargo, find, finish, output, target_folder};
 
 /// What a tool was asked to do.
@@ -30,6 +31,9 @@ pub(super) struct Tool {
     /// A command for the shell; `{dir}` is the set, `{tmp}` a folder elsewhere.
     line: &'static str,
 }
+
+/// No tool, but what no tool can be faster than: the calls on *halves* by who knows what is equal.
+pub(super) const CALLS_ALONE: &str = "calls-alone";
 
 /// All of them; the table has them in this order.
 pub(super) const TOOLS: &[Tool] = &[
@@ -92,6 +96,7 @@ pub(super) const TOOLS: &[Tool] = &[
         "xsame --rewrite=max",
         "{xsame} dupes -rDq --rewrite=max {dir}",
     ),
+    dedupe(CALLS_ALONE, "the calls alone", "{calls} {dir}"),
 ];
 
 const fn scan(id: &'static str, name: &'static str, line: &'static str) -> Tool {
@@ -118,6 +123,14 @@ impl Tool {
         command(self.line, dir, tmp)
     }
 
+    /// Returns whether it is for a set.
+    pub(super) fn is_for(&self, set: &Set) -> bool {
+        match self.id {
+            CALLS_ALONE => set.name == "halves",
+            _ => set.is_scanned || self.task == Task::Dedupe,
+        }
+    }
+
     /// Returns whether it says beforehand what will be used.
     pub(super) fn predicts(&self) -> bool {
         self.task == Task::Dedupe && self.id.starts_with("xsame")
@@ -133,6 +146,7 @@ impl Tool {
     pub(super) fn shown(&self) -> String {
         let line = self.line.replace("{fclones}", "fclones");
         let line = line.replace("{xsame}", "xsame");
+        let line = line.replace("{calls}", "calls_alone");
         line.replace("{dir}", "DIR").replace("{tmp}", "TMP")
     }
 }
@@ -141,6 +155,7 @@ fn command(line: &str, dir: &Path, tmp: &Path) -> Command {
     let line = line
         .replace("{fclones}", &fclones().display().to_string())
         .replace("{xsame}", &xsame().display().to_string())
+        .replace("{calls}", &calls_alone().display().to_string())
         .replace("{dir}", &dir.display().to_string())
         .replace("{tmp}", &tmp.display().to_string());
     let mut command = Command::new("sh");
@@ -168,6 +183,10 @@ pub(super) fn install(wanted: &[String]) -> Result<(), String> {
     }
     if is_wanted("xsame") && XSAME.get().is_none() {
         finish(&mut cargo(&["build", "--release", "-p", "cli"]))?;
+    }
+    if is_wanted(CALLS_ALONE) {
+        let example = ["--example", "calls_alone"];
+        finish(cargo(&["build", "--release", "-p", "backend-kernel"]).args(example))?;
     }
     if is_wanted("fclones") && !fclones().is_file() {
         let folder = peers_folder();
@@ -200,6 +219,10 @@ pub(super) fn circumstances() -> Vec<String> {
 /// Returns where what is installed and measured is kept.
 pub(super) fn peers_folder() -> PathBuf {
     target_folder().join("peers")
+}
+
+fn calls_alone() -> PathBuf {
+    target_folder().join("release/examples/calls_alone")
 }
 
 fn fclones() -> PathBuf {
