@@ -1,7 +1,9 @@
 //! Operations on attributes and on names that are no regular files.
 
+use data::Content;
 use scenario::{Attribute, Caller, DedupeCall, Name, Op};
 
+use crate::blocks::BLOCK_LEN;
 use crate::dedupe_ops;
 use crate::shadow::File;
 use crate::swarm::{Place, PlaceKind, Swarm};
@@ -10,7 +12,8 @@ use crate::swarm::{Place, PlaceKind, Swarm};
 const NR_PLACES_MAX: usize = 4;
 
 impl Swarm {
-    /// Returns a change of an attribute. Immutable files become mutable again soon.
+    /// Returns a change of an attribute. Files that are immutable or append-only do not stay so for
+    /// long.
     pub(crate) fn draw_attribute(&mut self) -> Option<Op> {
         if self.dice.is(15)
             && let Some(op) = self.draw_folder_attribute()
@@ -41,17 +44,16 @@ impl Swarm {
         if let Some(call) = self.call_into(idx) {
             self.plan.push_back(Op::Dedupe(call));
         }
-        Some(self.immutable_for_a_while(name))
+        Some(match self.dice.is(30) {
+            true => self.append_only_for_a_while(name),
+            false => self.immutable_for_a_while(name),
+        })
     }
 
     /// Returns a change of what a folder passes on to files that are created in it, and mostly the
     /// creation of one.
     fn draw_folder_attribute(&mut self) -> Option<Op> {
-        let folders = self.places.iter();
-        let folders: Vec<Name> = folders
-            .filter(|place| place.kind != PlaceKind::Fifo)
-            .map(|place| place.name.clone())
-            .collect();
+        let folders: Vec<Name> = self.folders().cloned().collect();
         let folder = folders.get(self.dice.idx(folders.len()))?.clone();
         if self.dice.is(60) {
             let is_nocow = false;
@@ -87,6 +89,68 @@ impl Swarm {
         }
         self.plan.push_back(immutable(name.clone(), false));
         immutable(name, true)
+    }
+
+    /// Returns the operation that makes a file append-only, and plans what meets that and its end.
+    /// Its descriptor for reading and writing is open already.
+    fn append_only_for_a_while(&mut self, name: Name) -> Op {
+        let append = |name, is_set| Op::Chattr {
+            name,
+            attribute: Attribute::Append,
+            is_set,
+        };
+        for _ in 0..self.dice.between(1, 3) {
+            let op = self.meeting_append_only(name.clone());
+            self.plan.push_back(op);
+        }
+        self.plan.push_back(append(name.clone(), false));
+        append(name, true)
+    }
+
+    /// Returns an operation on a file that would lose something of it, or only add to it.
+    fn meeting_append_only(&mut self, name: Name) -> Op {
+        let offset = self.dice.below(4) * BLOCK_LEN;
+        let len = self.dice.between(1, 2) * BLOCK_LEN;
+        let content = Content::byte(self.dice.below(256) as u8, len);
+        match self.dice.below(10) {
+            0 => Op::Truncate { name, size: offset },
+            1 => Op::Punch { name, offset, len },
+            2 => Op::Zero {
+                name,
+                offset,
+                len,
+                keeps_size: self.dice.is(50),
+            },
+            3 => Op::Fallocate {
+                name,
+                offset,
+                len,
+                keeps_size: self.dice.is(50),
+            },
+            4 => Op::MappedWrite {
+                name,
+                offset,
+                content,
+            },
+            5 => Op::Chmod { name, mode: 0o600 },
+            6 => Op::Link {
+                target: self.unused_name_in(&Name::top()),
+                source: name,
+            },
+            7 => Op::Rename {
+                target: self.unused_name_in(&Name::top()),
+                source: name,
+            },
+            8 => Op::Unlink {
+                name,
+                is_held: false,
+            },
+            _ => Op::Write {
+                name,
+                offset,
+                content,
+            },
+        }
     }
 
     /// Returns a dedupe into a file.
@@ -144,11 +208,7 @@ impl Swarm {
         };
         self.nr_places += 1;
         let name = Name::new(&format!("{letter}{}", self.nr_places))?;
-        let folders = self.places.iter();
-        let folders: Vec<Name> = folders
-            .filter(|place| place.kind != PlaceKind::Fifo)
-            .map(|place| place.name.clone())
-            .collect();
+        let folders: Vec<Name> = self.folders().cloned().collect();
         let name = match folders.get(self.dice.idx(folders.len() * 3)) {
             Some(folder) => folder.join(&name),
             None => name,

@@ -1,7 +1,7 @@
 //! Dedupe requests: most of them move a reference, some find a difference, some are at an edge.
 
 use data::Content;
-use scenario::{Access, CallMemory, Caller, DedupeCall, DedupeTarget, Fd, Mount, Name, Op};
+use scenario::{Access, CallMemory, Caller, DedupeCall, DedupeTarget, Fd, Mount, Name, Op, Target};
 
 use crate::blocks::BLOCK_LEN;
 use crate::edges;
@@ -74,10 +74,20 @@ impl Swarm {
         let mut call = self.call_for(pair);
         match self.dice.below(26) {
             0..=4 => self.put_edge(&mut call, pair),
-            5 => call.source = self.wrong_fd(),
+            5 => {
+                call.source = match self.dice.below(10) {
+                    0..3 => Fd::special(Target::Tmpfs),
+                    3 => Fd::special(Target::PipeRead),
+                    4 => Fd::file(Name::top()),
+                    _ => self.wrong_fd(),
+                };
+            }
             6 => {
                 let element = self.dice.idx(call.targets.len());
-                call.targets[element].fd = self.wrong_fd();
+                call.targets[element].fd = match self.a_fifo() {
+                    Some(fifo) if self.dice.is(60) => Fd::file(fifo),
+                    _ => self.wrong_fd(),
+                };
             }
             7 => self.set_reserved(&mut call),
             8 | 9 => self.move_memory(&mut call),

@@ -6,7 +6,7 @@ use crate::blocks::BLOCK_LEN;
 use crate::material;
 use crate::pair;
 use crate::shadow::File;
-use crate::swarm::{PlaceKind, Swarm};
+use crate::swarm::Swarm;
 
 /// Files up to this size can lie inline.
 const INLINE_LEN_MAX: u64 = 2048;
@@ -212,12 +212,7 @@ impl Swarm {
 
     /// Returns a name that no file has, sometimes within a directory or subvolume.
     pub(crate) fn unused_file_name(&mut self) -> Name {
-        let parents: Vec<Name> = self
-            .places
-            .iter()
-            .filter(|place| place.kind != PlaceKind::Fifo)
-            .map(|place| place.name.clone())
-            .collect();
+        let parents: Vec<Name> = self.folders().cloned().collect();
         let parent = match parents.get(self.dice.idx(parents.len() * 3)) {
             Some(parent) => parent.clone(),
             None => Name::top(),

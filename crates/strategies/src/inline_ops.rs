@@ -23,13 +23,24 @@ impl Swarm {
     pub(crate) fn draw_inline(&mut self) -> Option<Op> {
         let name = Name::new(self.dice.one_of(&NAMES))?;
         let is_new = self.shadow.view(&name).is_none();
+        let file = self
+            .shadow
+            .idx_of(&name)
+            .map(|idx| &self.shadow.files()[idx]);
+        // What has no COW is not written inline.
+        let is_useless = file.is_some_and(|file| file.is_nocow) && self.dice.is(60);
         let len = match self.dice.below(4) {
             // Around the limit on both sides.
             0 => INLINE_LEN_MAX - 1 + self.dice.below(3),
             _ => self.dice.between(1, INLINE_LEN_MAX),
         };
         let byte = self.dice.between(1, 255) as u8;
-        if is_new {
+        if is_useless {
+            let name = name.clone();
+            let is_held = false;
+            self.plan.push_back(Op::Unlink { name, is_held });
+        }
+        if is_new || is_useless {
             let (name, is_nocow) = (name.clone(), self.dice.is(10));
             self.plan.push_back(Op::File { name, is_nocow });
         } else {

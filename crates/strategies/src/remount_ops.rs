@@ -1,6 +1,6 @@
 //! A filesystem that is read-only for a few operations.
 
-use scenario::{Access, Op};
+use scenario::{Access, Name, Op};
 
 use crate::swarm::Swarm;
 
@@ -19,8 +19,8 @@ impl Swarm {
             }
             self.plan.push_back(Op::Dedupe(call));
         }
-        for _ in 0..self.dice.between(1, 4) {
-            let op = match self.dice.below(9) {
+        for _ in 0..self.dice.between(2, 6) {
+            let op = match self.dice.below(18) {
                 0 => self.draw_write(),
                 1 => self.draw_clone(),
                 2 => self.draw_truncate(),
@@ -33,12 +33,34 @@ impl Swarm {
                     attribute: scenario::Attribute::Nocow,
                     is_set: true,
                 }),
-                _ => self.draw_unlink(),
+                8 => self.draw_unlink(),
+                9 => self.draw_fallocate(),
+                10 => self.draw_punch(),
+                11 => self.draw_zero(),
+                12 => self.draw_direct_write(),
+                13 => self.draw_mapped_write(),
+                14 => self.draw_link(),
+                15 => self.draw_on_file(|name| Op::Fsync { name }),
+                16 => self.draw_delete(),
+                _ => Some(self.draw_new_subvolume()),
             };
             self.plan.extend(op);
         }
         let is_readonly = false;
         self.plan.push_back(Op::Remount { is_readonly });
         Some(Op::Remount { is_readonly: true })
+    }
+
+    /// Returns the creation of a subvolume or a snapshot, which is to be refused.
+    fn draw_new_subvolume(&mut self) -> Op {
+        let name = self.unused_name_in(&Name::top());
+        match self.dice.is(50) {
+            true => Op::Subvol { name },
+            false => Op::Snapshot {
+                source: Name::top(),
+                target: name,
+                is_readonly: self.dice.is(50),
+            },
+        }
     }
 }

@@ -137,7 +137,7 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
                 Caller::USER_UID
             },
         },
-        _ => match choices.below(12) {
+        _ => match choices.below(14) {
             0 => Op::Tick,
             1 => Op::Dir { name: name("E") },
             2 => Op::Fifo { name: name("F") },
@@ -176,6 +176,10 @@ pub(crate) fn op(choices: &mut impl Choices) -> Op {
             9 => Op::Fiemap {
                 name: file(choices),
             },
+            11 => Op::Delete {
+                name: any_name(choices),
+            },
+            12 => Op::Tree,
             _ => Op::Zero {
                 name: file(choices),
                 offset: small_number(choices),

@@ -50,6 +50,14 @@ impl Swarm {
         Some(Op::Delete { name })
     }
 
+    /// Follows a snapshot that the shadow was asked for.
+    pub(crate) fn follow_snapshot(&mut self, target: &Name) {
+        let is_there = self.shadow.view(target).is_some();
+        if is_there && !self.snapshots.contains(target) {
+            self.snapshots.push(target.clone());
+        }
+    }
+
     /// Follows a deletion that the shadow has carried out.
     pub(crate) fn follow_delete(&mut self, name: &Name) {
         if self.shadow.view(name).is_none() {
@@ -58,7 +66,7 @@ impl Swarm {
         }
     }
 
-    /// Returns a snapshot of the top or of a subvolume.
+    /// Returns a snapshot of the top or of a subvolume, at the top or in a folder.
     pub(crate) fn draw_snapshot(&mut self) -> Option<Op> {
         let (nr_max, nr_files_max) = match self.options.snapshots {
             Some(nr_max) => (nr_max, nr_max * NR_FILES_PER_SNAPSHOT),
@@ -74,7 +82,11 @@ impl Swarm {
         };
         self.nr_snapshots += 1;
         let target = Name::new(&format!("S{}", self.nr_snapshots))?;
-        self.snapshots.push(target.clone());
+        let folders: Vec<Name> = self.folders().cloned().collect();
+        let target = match folders.get(self.dice.idx(folders.len() * 4)) {
+            Some(folder) => folder.join(&target),
+            None => target,
+        };
         Some(Op::Snapshot {
             source,
             target,

@@ -175,6 +175,7 @@ impl Swarm {
         match &op {
             Op::Rename { source, target } => self.follow_rename(source, target),
             Op::Delete { name } => self.follow_delete(name),
+            Op::Snapshot { target, .. } => self.follow_snapshot(target),
             _ => {}
         }
         match &op {
@@ -266,6 +267,20 @@ impl Swarm {
             .iter()
             .filter(|file| !file.is_copy)
             .count()
+    }
+
+    /// Returns the names in which files can be made, the top left out.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Name> {
+        let folders = self.places.iter();
+        let folders = folders.filter(|place| place.kind != PlaceKind::Fifo);
+        folders.map(|place| &place.name)
+    }
+
+    /// Returns the oldest fifo.
+    pub(crate) fn a_fifo(&self) -> Option<Name> {
+        let mut places = self.places.iter();
+        let fifo = places.find(|place| place.kind == PlaceKind::Fifo);
+        fifo.map(|place| place.name.clone())
     }
 
     /// Returns a file that can be written; mostly one that did not come by a snapshot.
