@@ -11,8 +11,9 @@ use strategies::{Swarm, SwarmOptions};
 
 use crate::arguments::DiffArguments;
 use crate::exit::Exit;
+use crate::freedoms::{self, Reach};
 use crate::progress::Bar;
-use crate::verdict::{self, Gaps};
+use crate::verdict::{self, Done, Gaps};
 use crate::witness;
 
 /// How many operations are run if nothing is said.
@@ -23,6 +24,11 @@ const SMALL_BYTES: u64 = 16 << 20;
 const SMALL_FILE_BYTES: u64 = 512 << 10;
 /// From so many operations on a run must have exercised something.
 const PROVING_STEPS: u64 = 1000;
+/// From so many on it must have exercised everything: the rarest rule decides once in some thousand
+/// operations.
+const THOROUGH_STEPS: u64 = 20_000;
+/// The most operations with a file of more than 1 MiB, as a share: they take the time of others.
+const LARGE_SHARE_MAX: f64 = 0.02;
 
 /// The two witnesses of a run with the names that reports print.
 pub(crate) struct Pair {
@@ -66,17 +72,26 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Exit, Report> {
             &arguments.out,
         )
     });
-    let lacking = lacking(&report, &capabilities.0);
-    let mut missing_kinds = report.tally.missing_kinds();
-    missing_kinds.retain(|kind| source.options.can_draw(kind));
-    let gaps = Gaps {
-        missing_kinds,
-        missing_rules: pair.rules,
-        proves_nothing: lacking,
+    let has_trees = capabilities.0.has_trees && capabilities.1.has_trees && 0 < options.deep_every;
+    let within = Within {
+        options: source.options,
+        has_trees,
+        rules: pair.rules,
     };
-    let gaps = gaps.of_tally(&report.tally);
-    verdict::print(&report, shown.as_ref(), &gaps, heading, arguments.json);
-    Ok(match (&report.divergence, gaps.proves_nothing.is_empty()) {
+    let gaps = gaps(&report, &capabilities.0, within);
+    let reach = Reach {
+        expected: capabilities.0,
+        observed: capabilities.1,
+        geometry: options.geometry.clone(),
+    };
+    let done = Done {
+        report: &report,
+        gaps,
+        freedoms: freedoms::used(&reach, &report.tally),
+    };
+    verdict::print(&done, shown.as_ref(), heading, arguments.json);
+    let is_proof = done.gaps.proves_nothing.is_empty();
+    Ok(match (&report.divergence, is_proof) {
         (Some(_), _) => Exit::Found,
         (None, _) if !report.damage.is_empty() => Exit::Found,
         (None, true) => Exit::Fine,
@@ -101,7 +116,7 @@ fn open(arguments: &DiffArguments) -> Result<Pair, Report> {
         None => {
             let (profile, remark) = witness::profile(&arguments.profile, Some(observed.as_ref()))?;
             remarks.extend(remark);
-            let in_reach = profile.rules_in_reach();
+            let in_reach = profile.rules_in_reach(observed.capabilities().is_real);
             rules.extend(in_reach.iter().map(|rule| rule.id));
             witness::model(mutated(profile, &arguments.mutant)?)
         }
@@ -152,6 +167,46 @@ fn options(arguments: &DiffArguments) -> Options {
         geometry,
         ..Options::default()
     }
+}
+
+/// What a run can do.
+struct Within {
+    options: SwarmOptions,
+    has_trees: bool,
+    /// The rules that the observed witness can show.
+    rules: Vec<&'static str>,
+}
+
+/// Returns what a run did not do of what it can.
+fn gaps(report: &RunReport, expected: &Capabilities, within: Within) -> Gaps {
+    let Within {
+        options,
+        has_trees,
+        rules,
+    } = within;
+    let tally = &report.tally;
+    let mut gaps = Gaps {
+        missing_kinds: tally.missing_kinds(),
+        missing_rules: rules,
+        proves_nothing: Vec::new(),
+    };
+    gaps.missing_kinds
+        .retain(|kind| options.can_draw(kind) && (has_trees || *kind != "tree"));
+    gaps.missing_rules
+        .retain(|rule| options.can_meet(rule) && !tally.refusals.contains_key(*rule));
+    gaps.proves_nothing = lacking(report, expected);
+    if THOROUGH_STEPS <= report.steps && report.divergence.is_none() {
+        gaps.proves_nothing.extend(gaps.words());
+        let large = verdict::share(tally.nr_large, report.steps);
+        if LARGE_SHARE_MAX < large {
+            gaps.proves_nothing.push(format!(
+                "{:.1} % of the operations are with a file of more than 1 MiB, at most {:.0} %",
+                large * 100.0,
+                LARGE_SHARE_MAX * 100.0
+            ));
+        }
+    }
+    gaps
 }
 
 /// Returns what a run of enough operations did too little of to prove anything. Only a model
@@ -231,3 +286,69 @@ impl harness::OpSource for Source {
 
 /// How long shrinking may take.
 pub(crate) const SHRINK_TIME: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use scenario::Backend;
+
+    use super::*;
+
+    /// A run in which every kind of operation and the rule `zero-length` came.
+    fn report(steps: u64) -> RunReport {
+        let mut tally = Tally::default();
+        let kinds = Op::KINDS.into_iter().map(|kind| (kind.to_owned(), 1));
+        tally.kinds = kinds.collect();
+        tally.refusals.insert("zero-length".to_owned(), 1);
+        RunReport {
+            steps,
+            divergence: None,
+            damage: Vec::new(),
+            unchecked: Vec::new(),
+            overhead: None,
+            tally,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Returns what keeps a run beside the flat reference, which tells no shares of dedupes, from
+    /// proving anything.
+    fn proves_nothing(report: &RunReport, rules: &[&'static str]) -> String {
+        let expected = reference::Reference::new().capabilities();
+        let within = Within {
+            options: SwarmOptions::default(),
+            has_trees: true,
+            rules: rules.to_vec(),
+        };
+        gaps(report, &expected, within).proves_nothing.join("; ")
+    }
+
+    #[test]
+    fn a_long_run_has_to_exercise_every_kind_and_every_rule_within_reach() {
+        assert_eq!(
+            proves_nothing(&report(THOROUGH_STEPS), &["zero-length"]),
+            ""
+        );
+        assert_eq!(
+            proves_nothing(&report(THOROUGH_STEPS), &["zero-length", "overlap"]),
+            "rules never exercised: overlap"
+        );
+        let mut lacking = report(THOROUGH_STEPS);
+        lacking.tally.kinds.remove("fzero");
+        assert_eq!(
+            proves_nothing(&lacking, &[]),
+            "operations never exercised: fzero"
+        );
+        lacking.steps -= 1;
+        assert_eq!(proves_nothing(&lacking, &["overlap"]), "");
+    }
+
+    #[test]
+    fn a_long_run_has_at_most_2_percent_of_large_operations() {
+        let mut large = report(THOROUGH_STEPS);
+        large.tally.nr_large = THOROUGH_STEPS / 50;
+        assert_eq!(proves_nothing(&large, &[]), "");
+        large.tally.nr_large += 200;
+        let told = proves_nothing(&large, &[]);
+        assert!(told.starts_with("3.0 % of the operations"), "{told}");
+    }
+}

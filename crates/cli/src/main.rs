@@ -14,6 +14,7 @@ mod dupes;
 mod exit;
 mod explain;
 mod fmt;
+mod freedoms;
 mod print;
 mod progress;
 mod run;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use harness::report::{self, Heading};
 use harness::script::{self, Account};
 use harness::shrink::{self, Limits};
-use harness::{Divergence, RunReport, Tally};
+use harness::{Divergence, RunReport};
 use scenario::text::Scenario;
 use scenario::{Geometry, Op};
 use serde::Serialize;
@@ -41,7 +41,7 @@ struct Object<'a> {
     outcomes: &'a BTreeMap<String, u64>,
     elements: &'a BTreeMap<String, u64>,
     refusals: &'a BTreeMap<String, u64>,
-    adopted: &'a BTreeMap<String, u64>,
+    freedoms: BTreeMap<&'a str, u64>,
     writes: u64,
     writes_done: u64,
     dedupes: u64,
@@ -71,14 +71,8 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    /// Leaves out the rules that decided something.
-    pub(crate) fn of_tally(mut self, tally: &Tally) -> Gaps {
-        self.missing_rules
-            .retain(|rule| !tally.refusals.contains_key(*rule));
-        self
-    }
-
-    fn words(&self) -> Vec<String> {
+    /// Returns what never ran and what never decided, a line each.
+    pub(crate) fn words(&self) -> Vec<String> {
         let lists = [
             ("operations", &self.missing_kinds),
             ("rules", &self.missing_rules),
@@ -158,20 +152,23 @@ pub(crate) fn divergence(
     }
 }
 
+/// What a run did, and did not.
+pub(crate) struct Done<'a> {
+    pub(crate) report: &'a RunReport,
+    pub(crate) gaps: Gaps,
+    /// The freedoms within reach, with how often each was used.
+    pub(crate) freedoms: Vec<(&'static str, u64)>,
+}
+
 /// Prints everything; the last line says the numbers.
-pub(crate) fn print(
-    report: &RunReport,
-    shown: Option<&Shown>,
-    gaps: &Gaps,
-    heading: Heading<'_>,
-    is_json: bool,
-) {
+pub(crate) fn print(done: &Done<'_>, shown: Option<&Shown>, heading: Heading<'_>, is_json: bool) {
+    let Done { report, gaps, .. } = done;
     let is_damaged = !report.damage.is_empty();
     let divergences = u64::from(report.divergence.is_some() || is_damaged);
     if is_json {
-        print::line(object(report, shown, gaps, heading, divergences));
+        print::line(object(done, shown, heading, divergences));
     } else {
-        print_words(report, shown, gaps);
+        print_words(done, shown);
     }
     for line in &report.unchecked {
         eprintln!("not checked: {line}");
@@ -191,7 +188,8 @@ pub(crate) fn print(
     ));
 }
 
-fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
+fn print_words(done: &Done<'_>, shown: Option<&Shown>) {
+    let report = done.report;
     if let Some(shown) = shown {
         print::text(&shown.scenario);
         print::line("");
@@ -227,29 +225,20 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
         tally.nr_writes_done,
         share(tally.nr_writes_done, tally.nr_writes) * 100.0
     ));
-    print::line(format!("decided by rule: {}", largest(&tally.refusals, 12)));
-    let shares = &tally.open_shares;
-    let freedoms = [
-        ("as the extent before it on disk", shares.nr_borrowed),
-        ("by leaves", shares.nr_by_leaves),
-        (
-            "as what lies before a compressed extent",
-            shares.nr_before_compressed,
-        ),
-    ];
-    for (how, times) in freedoms.iter().filter(|(_, times)| *times != 0) {
-        print::line(format!("freedom used: SHARED {how} {times}"));
-    }
+    print::line(format!(
+        "decided by rule: {}",
+        largest(&tally.refusals, tally.refusals.len())
+    ));
     if 0 < tally.nr_roots_max {
         print::line(format!(
             "up to {} subvolumes and snapshots at a time",
             tally.nr_roots_max
         ));
     }
-    for (freedom, times) in &tally.adopted {
+    for (freedom, times) in &done.freedoms {
         print::line(format!("freedom used: {freedom} {times}"));
     }
-    gaps.words().into_iter().for_each(print::line);
+    done.gaps.words().into_iter().for_each(print::line);
     let seconds = report.elapsed.as_secs_f64();
     print::line(format!(
         "{:.1} s, {:.0} steps/s",
@@ -259,12 +248,12 @@ fn print_words(report: &RunReport, shown: Option<&Shown>, gaps: &Gaps) {
 }
 
 fn object(
-    report: &RunReport,
+    done: &Done<'_>,
     shown: Option<&Shown>,
-    gaps: &Gaps,
     heading: Heading<'_>,
     divergences: u64,
 ) -> String {
+    let report = done.report;
     let tally = &report.tally;
     let shares = tally.shares();
     let object = Object {
@@ -278,7 +267,7 @@ fn object(
         outcomes: &tally.outcomes,
         elements: &tally.elements,
         refusals: &tally.refusals,
-        adopted: &tally.adopted,
+        freedoms: done.freedoms.iter().copied().collect(),
         writes: tally.nr_writes,
         writes_done: tally.nr_writes_done,
         dedupes: tally.nr_dedupes,
@@ -291,13 +280,14 @@ fn object(
         kinds: &tally.kinds,
         large: share(tally.nr_large, report.steps),
         subvolumes: tally.nr_roots_max,
-        gaps,
+        gaps: &done.gaps,
         divergence: shown,
     };
     serde_json::to_string(&object).expect("strings, numbers and maps of them become JSON")
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+/// Returns how much of a whole a part is; 0 of nothing.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 

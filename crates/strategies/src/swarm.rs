@@ -81,6 +81,18 @@ impl SwarmOptions {
             _ => true,
         }
     }
+
+    /// Returns whether operations come in a run at all that a rule, given by its id, can decide.
+    #[must_use]
+    pub fn can_meet(&self, rule: &str) -> bool {
+        match rule {
+            "target-immutable" | "target-not-permitted" | "target-without-remap" => self.is_root,
+            "target-mount-readonly" => self.has_mounts,
+            // Files without checksums are left out there.
+            "nodatasum-mismatch" => !self.is_small,
+            _ => true,
+        }
+    }
 }
 
 /// A generator of operations. One seed and one set of options give one list on every machine.

@@ -1,7 +1,7 @@
 //! The rules that a profile can decide by.
 
 use super::Profile;
-use crate::check::{Reach, Rule};
+use crate::check::{Reach, Rule, RuleId};
 use crate::decided;
 use crate::step::{Plan, Step};
 
@@ -28,11 +28,25 @@ impl Profile {
         rules
     }
 
-    /// Returns those of them that anybody with a mounted filesystem can show.
+    /// Returns those of them that a witness can show which has mounted a filesystem. One that is a
+    /// kernel of the profile's own age (`is_kernel`) shows what only such kernels do, too.
     #[must_use]
-    pub fn rules_in_reach(&self) -> Vec<&'static Rule> {
+    pub fn rules_in_reach(&self, is_kernel: bool) -> Vec<&'static Rule> {
         let mut rules = self.rules();
-        rules.retain(|rule| rule.reach == Reach::Mount);
+        let ids: Vec<RuleId> = rules.iter().map(|rule| rule.id).collect();
+        let is_hidden = |rule: &Rule| {
+            let mut hiding = HIDDEN.iter().filter(|(hidden, _)| *hidden == rule.id);
+            hiding.any(|(_, by)| ids.contains(by))
+        };
+        rules.retain(|rule| match rule.reach {
+            Reach::Mount => !is_hidden(rule),
+            Reach::Uml(_) => is_kernel && !is_hidden(rule),
+            Reach::ModelOnly(_) => false,
+        });
         rules
     }
 }
+
+/// Rules that never decide where another one is asked before, with that one: files of two
+/// filesystems are always opened through two mounts.
+const HIDDEN: &[(RuleId, RuleId)] = &[("clone-other-superblock", "clone-other-mount")];
