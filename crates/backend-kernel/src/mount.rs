@@ -207,6 +207,18 @@ impl Mount {
         BackendError::Channel(text.to_owned())
     }
 
+    /// Has the worker check the filesystem; returns what it says.
+    fn checked(&mut self, command: Command) -> Result<Verified, BackendError> {
+        self.send(command)?;
+        match self.wait("checking the filesystem")? {
+            Finished::InTime => {}
+            Finished::Never => return Err(self.failed()),
+        }
+        self.verified
+            .try_recv()
+            .map_err(|_| BackendError::Channel("the check said nothing".into()))
+    }
+
     /// Carries out a batch that the worker may keep.
     fn run_owned(&mut self, batch: Vec<Exchange>) -> Result<Vec<Reply>, BackendError> {
         // An earlier batch that ended with an error may have left some.
@@ -281,14 +293,11 @@ impl Backend for Mount {
     }
 
     fn verify(&mut self) -> Result<Verified, BackendError> {
-        self.send(Command::Verify)?;
-        match self.wait("checking the filesystem")? {
-            Finished::InTime => {}
-            Finished::Never => return Err(self.failed()),
-        }
-        self.verified
-            .try_recv()
-            .map_err(|_| BackendError::Channel("the check said nothing".into()))
+        self.checked(Command::Verify)
+    }
+
+    fn retire(&mut self) -> Result<Verified, BackendError> {
+        self.checked(Command::Retire)
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Run(Vec<Exchange>),
     /// What is wrong goes a way of its own.
     Verify,
+    /// Verify if the next reset makes the filesystem anew.
+    Retire,
 }
 
 /// What runs stand on.
@@ -106,7 +108,11 @@ impl Worker {
                 Command::Run(batch) => self.run(&batch),
                 Command::Verify => {
                     self.watched.begin(VERIFY_LIMIT);
-                    self.verify()
+                    self.verify().and_then(|verified| self.tell(verified))
+                }
+                Command::Retire => {
+                    self.watched.begin(VERIFY_LIMIT);
+                    self.retire().and_then(|verified| self.tell(verified))
                 }
             };
             self.watched.rest();
@@ -122,9 +128,7 @@ impl Worker {
             check_usual(geometry)?;
         }
         if let Ground::Loopback(loopback) = &mut self.ground {
-            let is_worn = geometry.is_small()
-                || NR_RUNS_PER_IMAGE <= self.nr_runs
-                || is_half_full(&loopback.place());
+            let is_worn = is_worn(loopback, self.nr_runs);
             if is_worn || loopback.geometry() != geometry {
                 self.session.leave()?;
                 loopback.renew(geometry)?;
@@ -153,18 +157,29 @@ impl Worker {
     }
 
     /// Ends the run and checks the filesystem, if it is ours. The next run is on a fresh one.
-    fn verify(&mut self) -> Result<(), BackendError> {
-        let verified = match &mut self.ground {
+    fn verify(&mut self) -> Result<Verified, BackendError> {
+        match &mut self.ground {
             Ground::Loopback(loopback) => {
                 self.session.abandon();
                 self.nr_runs = NR_RUNS_PER_IMAGE;
-                loopback.verify()?
+                loopback.verify()
             }
-            Ground::Directory(_) => Verified {
+            Ground::Directory(_) => Ok(Verified {
                 complaints: Vec::new(),
                 left_out: vec!["the filesystem of the directory is not ours to check".into()],
-            },
-        };
+            }),
+        }
+    }
+
+    /// Ends the run and checks the filesystem if the next reset makes it anew.
+    fn retire(&mut self) -> Result<Verified, BackendError> {
+        match &self.ground {
+            Ground::Loopback(loopback) if is_worn(loopback, self.nr_runs) => self.verify(),
+            Ground::Loopback(_) | Ground::Directory(_) => Ok(Verified::default()),
+        }
+    }
+
+    fn tell(&self, verified: Verified) -> Result<(), BackendError> {
         // Nobody listens any more if this fails, and then nobody wants to know.
         drop(self.verified.send(verified));
         Ok(())
@@ -185,6 +200,14 @@ impl Worker {
             _ => self.time_limit,
         }
     }
+}
+
+/// Returns whether the next run is to have a fresh filesystem. On a small one what earlier runs
+/// left would take the room of later ones.
+fn is_worn(loopback: &Loopback, nr_runs: u64) -> bool {
+    loopback.geometry().is_small()
+        || NR_RUNS_PER_IMAGE <= nr_runs
+        || is_half_full(&loopback.place())
 }
 
 /// Returns whether less than half of the filesystem is free: the allocator then cuts extents.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use scenario::{BackendError, Exchange, Geometry, Op, Reply, Verified};
+use scenario::{Backend, BackendError, Exchange, Geometry, Op, Reply, Verified};
 
 use crate::difference::Difference;
 use crate::duel::Bout;
@@ -83,8 +83,9 @@ pub struct RunReport {
     pub steps: u64,
     /// The divergence, if there was one.
     pub divergence: Option<Divergence>,
-    /// What is wrong with the filesystem of a witness after its last episode, each line with the
-    /// witness's name. As bad as a divergence.
+    /// What is wrong with the filesystems of a witness, each line with the witness's name. One that
+    /// is thrown away between two episodes is checked there, the others after the last episode. As
+    /// bad as a divergence.
     pub damage: Vec<String>,
     /// What of that could not be looked for.
     pub unchecked: Vec<String>,
@@ -131,14 +132,22 @@ pub fn run(
         source.restart(episode);
         run.episode(&mut witnesses, source, on_progress)?;
         episode += 1;
+        // After the last one all of it is checked.
+        if run.is_on() && 0 < options.deep_every {
+            run.verified
+                .extend(of_both(&mut witnesses, |one| one.retire())?);
+        }
     }
-    let Verified {
-        complaints: damage,
-        left_out: unchecked,
-    } = match run.divergence {
-        None if 0 < options.deep_every => verify(&mut witnesses)?,
-        _ => Verified::default(),
-    };
+    if run.divergence.is_none() {
+        let last = match options.deep_every {
+            0 => Verified {
+                complaints: Vec::new(),
+                left_out: vec!["trees and filesystems: no deep check was asked for".into()],
+            },
+            _ => of_both(&mut witnesses, |one| one.verify())?,
+        };
+        run.verified.extend(last);
+    }
     let elapsed = start.elapsed();
     let overhead = match run.divergence {
         Some(_) => None,
@@ -148,27 +157,31 @@ pub fn run(
         steps,
         divergence,
         tally,
+        verified,
         ..
     } = run;
     Ok(RunReport {
         steps,
         divergence,
-        damage,
-        unchecked,
+        damage: verified.complaints,
+        unchecked: verified.left_out,
         overhead,
         tally,
         elapsed,
     })
 }
 
-/// Has both filesystems checked.
-fn verify(witnesses: &mut Witnesses<'_>) -> Result<Verified, BackendError> {
+/// Has both filesystems checked in a way.
+fn of_both(
+    witnesses: &mut Witnesses<'_>,
+    check: impl Fn(&mut dyn Backend) -> Result<Verified, BackendError>,
+) -> Result<Verified, BackendError> {
     let mut both = Verified::default();
     for witness in [&mut *witnesses.expected, &mut *witnesses.observed] {
         let Verified {
             complaints,
             left_out,
-        } = witness.verify()?;
+        } = check(witness)?;
         let name = witness.name();
         let named =
             |lines: Vec<String>| lines.iter().map(|line| format!("{name}: {line}")).collect();
@@ -191,6 +204,8 @@ struct Run<'a> {
     tally: Tally,
     sample: Sample,
     divergence: Option<Divergence>,
+    /// What came of checking filesystems.
+    verified: Verified,
 }
 
 impl Run<'_> {
@@ -204,6 +219,7 @@ impl Run<'_> {
             tally: Tally::default(),
             sample: Sample::default(),
             divergence: None,
+            verified: Verified::default(),
         }
     }
 
@@ -212,7 +228,8 @@ impl Run<'_> {
             .options
             .time
             .is_none_or(|time| self.start.elapsed() < time);
-        self.divergence.is_none() && self.steps < self.options.steps && has_time
+        let is_sound = self.divergence.is_none() && self.verified.complaints.is_empty();
+        is_sound && self.steps < self.options.steps && has_time
     }
 
     fn episode(

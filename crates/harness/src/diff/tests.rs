@@ -5,7 +5,7 @@ use std::time::Duration;
 use data::{Content, Digest};
 use scenario::{
     Answer, Backend, BackendError, Capabilities, FileKind, Geometry, Observation, Op, Outcome,
-    Probe, Stat,
+    Probe, Stat, Verified,
 };
 
 use super::{OpSource, Options, RunReport, Witnesses, run};
@@ -18,6 +18,8 @@ enum Loss {
     Cached,
     /// On disk: it shows when the page cache is dropped.
     OnDisk,
+    /// On disk, where only a check of the whole filesystem finds it.
+    Unseen,
 }
 
 /// A witness with one file, which has its bytes in a page cache and on disk.
@@ -74,7 +76,7 @@ impl Backend for Paged {
                 self.cached = Some(content.clone());
                 self.on_disk = match self.loss {
                     Loss::OnDisk => Content::zeros(LEN),
-                    Loss::None | Loss::Cached => content.clone(),
+                    Loss::None | Loss::Cached | Loss::Unseen => content.clone(),
                 };
                 Outcome::Done
             }
@@ -89,6 +91,14 @@ impl Backend for Paged {
             _ => Outcome::Done,
         };
         Ok(outcome.into())
+    }
+
+    fn retire(&mut self) -> Result<Verified, BackendError> {
+        let complaint = (self.loss == Loss::Unseen).then(|| "a byte is lost".to_owned());
+        Ok(Verified {
+            complaints: complaint.into_iter().collect(),
+            left_out: vec!["nobody looked at the other side".to_owned()],
+        })
     }
 
     fn observe(&mut self, _: &Probe) -> Result<Observation, BackendError> {
@@ -135,19 +145,23 @@ impl OpSource for WriteOnce {
 
 /// Runs a witness that loses nothing beside one that does.
 fn run_beside(loss: Loss, deep_every: u64) -> RunReport {
-    let (mut expected, mut observed) = (Paged::new(Loss::None), Paged::new(loss));
-    let witnesses = Witnesses {
-        expected: &mut expected,
-        observed: &mut observed,
-    };
     // Fewer steps than there are between two looks at all files.
     let options = Options {
         steps: 16,
         deep_every,
         ..Options::default()
     };
+    run_with(loss, &options)
+}
+
+fn run_with(loss: Loss, options: &Options) -> RunReport {
+    let (mut expected, mut observed) = (Paged::new(Loss::None), Paged::new(loss));
+    let witnesses = Witnesses {
+        expected: &mut expected,
+        observed: &mut observed,
+    };
     let source = &mut WriteOnce { nr_drawn: 0 };
-    run(witnesses, source, &options, &mut |_| {}).expect("a run")
+    run(witnesses, source, options, &mut |_| {}).expect("a run")
 }
 
 /// Checks that a deep check finds it, and nothing else does, right after this operation.
@@ -175,4 +189,32 @@ fn contents_that_are_wrong_only_once_they_are_dropped_are_a_divergence() {
 #[test]
 fn witnesses_that_lose_nothing_agree_in_deep_checks() {
     assert!(run_beside(Loss::None, 8).divergence.is_none());
+}
+
+#[test]
+fn a_filesystem_is_checked_before_it_is_thrown_away_and_damage_ends_the_run() {
+    let options = |episode_steps| Options {
+        steps: 16,
+        episode_steps,
+        deep_every: 8,
+        ..Options::default()
+    };
+    let report = run_with(Loss::Unseen, &options(4));
+    assert_eq!(report.damage, ["paged: a byte is lost"]);
+    assert_eq!(report.steps, 4);
+    let whole = run_with(Loss::None, &options(4));
+    assert_eq!((whole.damage.len(), whole.steps), (0, 16));
+    assert_eq!(whole.unchecked, ["paged: nobody looked at the other side"]);
+    // The last filesystem is kept.
+    let last = run_with(Loss::Unseen, &options(16));
+    assert_eq!((last.damage.len(), last.unchecked.len()), (0, 0));
+}
+
+#[test]
+fn a_run_without_deep_checks_says_what_it_leaves_out() {
+    let report = run_beside(Loss::None, 0);
+    let [line] = report.unchecked.as_slice() else {
+        panic!("one line: {:?}", report.unchecked);
+    };
+    assert!(line.contains("filesystems"), "{line}");
 }
