@@ -1,9 +1,10 @@
 //! The smallest list of operations on which two witnesses still disagree in the same way:
 //! [`shrink`].
 //!
-//! Operations are total, so any part of a list is a list that can be run. First whole files and
-//! whole operations go, in halving portions, then what is left is made simpler: all of it at once,
-//! see `lists.rs` and `cuts.rs`, and one operation after another, see `simpler.rs`. No list is run
+//! Operations are total, so any part of a list is a list that can be run. A difference that a deep
+//! check found is looked for right behind the operation that made it. Then whole files and whole
+//! operations go, in halving portions, then what is left is made simpler: all of it at once, see
+//! `lists.rs` and `cuts.rs`, and one operation after another, see `simpler.rs`. No list is run
 //! twice, so it ends. It does not know what any operation means to a witness.
 
 mod cuts;
@@ -117,6 +118,7 @@ impl Shrinker<'_> {
         if !self.repeats {
             return Ok(());
         }
+        self.look_early()?;
         self.keep_related()?;
         self.delete_files()?;
         self.delete()?;
@@ -175,6 +177,33 @@ impl Shrinker<'_> {
             differences: bout.differences,
         };
         Ok(true)
+    }
+
+    /// Ends the list as early as a deep check shows the difference: a run makes one every so many
+    /// operations, and which of those did it is what matters.
+    fn look_early(&mut self) -> Result<(), BackendError> {
+        let ops = self.best.ops.clone();
+        let is_look = |op: &Op| match op {
+            Op::Tree => true,
+            Op::Observe { names } => names.is_empty(),
+            _ => false,
+        };
+        let nr_looks = ops.iter().rev().take_while(|op| is_look(op)).count();
+        let (done, looks) = ops.split_at(ops.len() - nr_looks);
+        if looks.is_empty() {
+            return Ok(());
+        }
+        // It was not there at the check before.
+        let mut nr_good = done.iter().rposition(is_look).map_or(0, |idx| idx + 1);
+        let mut nr_bad = done.len();
+        while nr_good + 1 < nr_bad {
+            let nr_ops = nr_good.midpoint(nr_bad);
+            match self.attempt([&done[..nr_ops], looks].concat())? {
+                true => nr_bad = nr_ops,
+                false => nr_good = nr_ops,
+            }
+        }
+        Ok(())
     }
 
     /// Leaves out what concerns no file that the last operation can depend on.

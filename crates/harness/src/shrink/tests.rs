@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use scenario::{
-    Answer, Backend, BackendError, Capabilities, Geometry, Observation, Op, Outcome, Probe,
+    Answer, Backend, BackendError, Capabilities, Geometry, Name, Observation, Op, Outcome, Probe,
+    TreeRoot, Trees,
 };
 use uapi::Errno;
 
@@ -175,4 +176,85 @@ fn witnesses_that_agree_run_to_the_end_with_an_overhead() {
     );
     assert!(!shrunk.repeats);
     assert_eq!(shrunk.divergence.ops, divergence.ops);
+}
+
+/// A witness in whose trees a subvolume appears when a file is truncated, if it has a bug.
+struct Leaky {
+    has_bug: bool,
+    has_leaked: bool,
+}
+
+impl Backend for Leaky {
+    fn name(&self) -> String {
+        "leaky".to_owned()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            has_trees: true,
+            ..Fake::new(false).capabilities()
+        }
+    }
+
+    fn reset(&mut self, _geometry: &Geometry) -> Result<(), BackendError> {
+        self.has_leaked = false;
+        Ok(())
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<Answer, BackendError> {
+        self.has_leaked |= self.has_bug && matches!(op, Op::Truncate { .. });
+        let leaked = self.has_leaked.then(|| TreeRoot {
+            name: Name::top(),
+            is_readonly: false,
+            usage: None,
+            inodes: Vec::new(),
+        });
+        let outcome = match op {
+            Op::Tree => Outcome::Trees(Box::new(Trees {
+                roots: leaked.into_iter().collect(),
+                extents: Vec::new(),
+            })),
+            _ => Outcome::Done,
+        };
+        Ok(outcome.into())
+    }
+
+    fn observe(&mut self, _probe: &Probe) -> Result<Observation, BackendError> {
+        Ok(Observation::Absent)
+    }
+}
+
+#[test]
+fn what_a_deep_check_found_is_looked_for_right_behind_the_operation_that_made_it() {
+    let leaky = |has_bug| Leaky {
+        has_bug,
+        has_leaked: false,
+    };
+    let (mut good, mut bad) = (leaky(false), leaky(true));
+    let mut ops: Vec<Op> = vec!["fsync A".parse().expect("an operation"); 60];
+    ops[12] = "truncate A 0".parse().expect("an operation");
+    let mut source = Cycle { ops, next_idx: 0 };
+    let options = Options {
+        deep_every: 50,
+        ..Options::default()
+    };
+    let witnesses = Witnesses {
+        expected: &mut good,
+        observed: &mut bad,
+    };
+    let report = run(witnesses, &mut source, &options, &mut |_| {}).expect("a run");
+    let divergence = report.divergence.expect("a divergence");
+    let at = divergence
+        .ops
+        .iter()
+        .position(|op| matches!(op, Op::Truncate { .. }));
+    let nr_ops = at.expect("the operation that made it") + 1;
+    assert!(nr_ops + 2 < divergence.ops.len());
+    // One try shows it again, as many as halving takes find where it came from.
+    let limits = Limits {
+        tries: 2 + options.deep_every.ilog2(),
+        ..Limits::default()
+    };
+    let shrunk = shrink(&mut good, &mut bad, &options.geometry, &divergence, limits);
+    assert_eq!(shrunk.divergence.ops.len(), nr_ops + 2);
 }
