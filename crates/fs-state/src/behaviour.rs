@@ -35,8 +35,8 @@ pub struct Behaviour {
     pub recounts_owners: bool,
     /// Whether a clone copies an inline item to wherever it is cloned to. (Until 4.3.)
     pub clones_inline_anywhere: bool,
-    /// Whether truncating a file cuts its inline item. (Since 4.4, where that is compressed.)
-    pub truncates_inline: bool,
+    /// Whether truncating a file cuts its inline item if that is compressed. (Since 4.4.)
+    pub truncates_compressed_inline: bool,
     /// Whether the item of a fresh extent that a truncate cut while it was under way has what is
     /// left as its `ram_bytes`. (6.1 does so, 6.12 does not.)
     pub cuts_ram_bytes: bool,
@@ -77,7 +77,7 @@ impl Behaviour {
         finds_negative_backrefs: true,
         recounts_owners: true,
         clones_inline_anywhere: false,
-        truncates_inline: true,
+        truncates_compressed_inline: true,
         cuts_ram_bytes: false,
         releases_maps: true,
         keeps_merged_apart: false,

@@ -175,14 +175,15 @@ impl FsState {
         self.inode_mut(id).needs_full_sync = true;
         if let Some(FileExtent::Inline(inline)) = self.item_at(id, 0)
             && inline.content.len() > size
-            && (self.behaviour.truncates_inline || size == 0)
         {
             let mut kept = inline.clone();
             if size == 0 {
                 self.remove_item(id, 0);
             } else if kept.compressed.is_some() {
                 // It cannot be cut where it is: the block is to be written anew.
-                self.truncate_block(id, size)?;
+                if self.behaviour.truncates_compressed_inline {
+                    self.truncate_block(id, size)?;
+                }
             } else {
                 kept.content.truncate(size);
                 self.put_inline(id, 0, kept);

@@ -179,7 +179,7 @@ pub const CLONE_INLINE_NONZERO_OFF: Patch = Patch {
 /// Bytes that were truncated away and are still there.
 pub const TRUNCATED_INLINE_LEAK: Patch = Patch {
     id: "clone-truncated-inline-leak",
-    subject: "Leave an inline item whole when its file is truncated",
+    subject: "Leave a compressed inline item whole when its file is truncated",
     cite: Cite::new(
         "fs/btrfs/inode.c",
         "btrfs_truncate_inode_items",
@@ -187,7 +187,7 @@ pub const TRUNCATED_INLINE_LEAK: Patch = Patch {
     ),
     since: None,
     hunks: &[Hunk::SetBehaviour(|behaviour| {
-        behaviour.truncates_inline = false
+        behaviour.truncates_compressed_inline = false
     })],
 };
 
