@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backend_kernel::{LoopbackOptions, Mount};
 use data::Content;
-use scenario::{Backend, Geometry, Op, Outcome, Probe};
+use scenario::{Backend, Geometry, Op, Outcome, Probe, Verified};
 
 use crate::Test;
 use crate::subject::{Subject, name};
@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_filesystem_that_was_tampered_with_is_found_damaged",
         tampered_image,
+    ),
+    (
+        "a_small_filesystem_is_checked_before_it_is_thrown_away_and_another_one_is_not",
+        checked_before_thrown_away,
     ),
 ];
 
@@ -346,45 +350,80 @@ fn no_room() {
 }
 
 /// Returns the image in `folder`, which is kept.
-fn image_in(folder: &Path) -> PathBuf {
+fn image_in(folder: &Path, number: u32) -> PathBuf {
     let works = folders_of(folder, std::process::id());
     let work = works.first().expect("a work folder");
-    work.join("image-1")
+    work.join(format!("image-{number}"))
 }
 
 fn tampered_image() {
     let folder = ImageFolder::new("tampered");
-    let options = LoopbackOptions {
-        keeps_image: true,
-        ..folder.options()
-    };
-    let mut mount = Mount::loopback(options).expect("a mount");
-    let mut run = |content: Content| {
-        mount.reset(&Geometry::default()).expect("a reset");
-        let file = name("A");
-        let create = Op::File {
-            name: file.clone(),
-            is_nocow: false,
-        };
-        let write = Op::Write {
-            name: file,
-            offset: 0,
-            content,
-        };
-        for op in [create, write, Op::Sync] {
-            assert_eq!(mount.apply(&op).expect("an answer").outcome, Outcome::Done);
-        }
-    };
-    let marked = Content::pattern(0x5eed, 0, 64 << 10);
-    run(marked.clone());
-    tamper(&image_in(&folder.0), &marked.to_vec());
+    let mut mount = tampered_mount(&folder, &Geometry::default(), 1);
     let verified = mount.verify().expect("a check");
-    let is_told = |line: &String| line.starts_with("scrub: checksum errors: ");
-    assert!(verified.complaints.iter().any(is_told), "{verified:?}");
+    assert!(has_damage(&verified), "{verified:?}");
     // The next run is on a fresh filesystem, and that is clean.
     mount.reset(&Geometry::default()).expect("a reset");
     let verified = mount.verify().expect("a check");
     assert_eq!(verified.complaints, Vec::<String>::new());
+}
+
+fn checked_before_thrown_away() {
+    let small = Geometry {
+        device_bytes: 16 << 20,
+        node_bytes: 4096,
+        is_mixed: true,
+        ..Geometry::default()
+    };
+    let folder = ImageFolder::new("thrown-away");
+    // The first run made the second image already.
+    let mut mount = tampered_mount(&folder, &small, 2);
+    let verified = mount.retire().expect("a check");
+    assert!(has_damage(&verified), "{verified:?}");
+    mount.reset(&small).expect("a reset");
+    let verified = mount.retire().expect("a check");
+    assert_eq!(verified.complaints, Vec::<String>::new());
+    drop(mount);
+
+    let folder = ImageFolder::new("kept");
+    let mut mount = tampered_mount(&folder, &Geometry::default(), 1);
+    let verified = mount.retire().expect("nothing to be checked");
+    assert_eq!(verified.complaints, Vec::<String>::new());
+    mount
+        .reset(&Geometry::default())
+        .expect("the same filesystem");
+}
+
+/// Returns whether a scrub found bytes that their checksums do not fit.
+fn has_damage(verified: &Verified) -> bool {
+    let mut lines = verified.complaints.iter();
+    lines.any(|line| line.starts_with("scrub: checksum errors: "))
+}
+
+/// Returns a mount with a file of which one byte was changed in the image with this number.
+fn tampered_mount(folder: &ImageFolder, geometry: &Geometry, number: u32) -> Mount {
+    let options = LoopbackOptions {
+        geometry: geometry.clone(),
+        keeps_image: true,
+        ..folder.options()
+    };
+    let mut mount = Mount::loopback(options).expect("a mount");
+    mount.reset(geometry).expect("a reset");
+    let marked = Content::pattern(0x5eed, 0, 64 << 10);
+    let file = name("A");
+    let create = Op::File {
+        name: file.clone(),
+        is_nocow: false,
+    };
+    let write = Op::Write {
+        name: file,
+        offset: 0,
+        content: marked.clone(),
+    };
+    for op in [create, write, Op::Sync] {
+        assert_eq!(mount.apply(&op).expect("an answer").outcome, Outcome::Done);
+    }
+    tamper(&image_in(&folder.0, number), &marked.to_vec());
+    mount
 }
 
 /// Changes one byte of `marked` where the image holds it.
