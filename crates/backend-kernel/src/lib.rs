@@ -67,7 +67,7 @@ pub use mount::{LoopbackOptions, Mount};
 pub use mounting::{mount_device, mount_options};
 pub use place::Place;
 pub use session::Session;
-pub use trees::trees_at;
+pub use trees::{subvolumes_in, trees_at};
 pub use verify::check_device;
 
 /// Has the disk serve everybody else first, for this thread and those that it starts.

@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ondisk::{FileExtentItem, FileExtentPlace, InodeItem, ItemError, Key, KeyRange, TreeId};
+use ondisk::{
+    FileExtentItem, FileExtentPlace, InodeItem, ItemError, Key, KeyRange, NameItem, TreeId,
+};
 use rustix::fs::{Advice, Dir, FileType, Mode, OFlags, fadvise, openat};
 use scenario::{
     BackendError, FileKind, Name, Outcome, Storage, TreeInode, TreeItem, TreePlace, TreeRoot, Trees,
@@ -96,6 +98,26 @@ pub fn trees_at(path: &Path) -> Result<Trees, BackendError> {
             result => return result.map(|(trees, _)| trees),
         }
     }
+}
+
+/// Returns the names of the subvolumes that lie in the one whose top is the folder `path`, but for
+/// those in others in it: [`trees_at`] leaves all of them out.
+///
+/// # Errors
+///
+/// As [`trees_at`].
+pub fn subvolumes_in(path: &Path) -> Result<Vec<String>, BackendError> {
+    let top = open_directory(path)?;
+    let tree = ioctl_trees::tree_of(&top)
+        .map_err(|errno| system_errno(&format!("ask for the tree of {}", path.display()), errno))?;
+    let references = KeyRange::of(tree.0, Key::ROOT_REF);
+    let mut names = Vec::new();
+    TreeSearch::new(top.as_fd()).each(TreeId::ROOT, references, |item| {
+        let name = NameItem::decode_root_ref(item.bytes)?.name;
+        names.push(String::from_utf8_lossy(name).into_owned());
+        Ok(())
+    })?;
+    Ok(names)
 }
 
 /// Returns how many inodes without a name the run holds open.

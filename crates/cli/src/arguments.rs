@@ -108,13 +108,9 @@ pub(crate) struct DiffArguments {
     /// How many operations to compare [default: 2000, without limit if --time is given].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,
-    /// Compare the trees themselves every K operations, 0 for never [default: 50].
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 50,
-        hide_default_value = true
-    )]
+    /// Compare the trees themselves every K operations, and check the filesystem in the end; 0 for
+    /// neither.
+    #[arg(long, value_name = "K", default_value_t = 50)]
     pub(crate) deep_every: u64,
     /// The checksums of the filesystem: crc32c, xxhash, sha256, blake2.
     #[arg(long, value_name = "KIND", default_value = "crc32c", value_parser = parse_checksum)]
@@ -199,6 +195,9 @@ pub(crate) struct TreeArguments {
     /// [default: auto].
     #[arg(long, value_name = "auto|NAME")]
     pub(crate) profile: Option<String>,
+    /// A bug of history to put into the model; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub(crate) mutant: Vec<String>,
 }
 
 #[derive(Debug, Args)]

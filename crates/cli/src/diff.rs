@@ -5,7 +5,6 @@ use std::time::Duration;
 use harness::report::Heading;
 use harness::{Options, RunReport, Shares, Tally, Witnesses};
 use miette::Report;
-use rules::Profile;
 use scenario::{Backend, Capabilities, Geometry, Op};
 use strategies::{Swarm, SwarmOptions};
 
@@ -118,7 +117,7 @@ fn open(arguments: &DiffArguments) -> Result<Pair, Report> {
             remarks.extend(remark);
             let in_reach = profile.rules_in_reach(observed.capabilities().is_real);
             rules.extend(in_reach.iter().map(|rule| rule.id));
-            witness::model(mutated(profile, &arguments.mutant)?)
+            witness::model(witness::mutated(profile, &arguments.mutant)?)
         }
     };
     remarks.iter().for_each(|remark| eprintln!("{remark}"));
@@ -126,14 +125,6 @@ fn open(arguments: &DiffArguments) -> Result<Pair, Report> {
         expected,
         observed,
         rules,
-    })
-}
-
-fn mutated(profile: Profile, mutants: &[String]) -> Result<Profile, Report> {
-    mutants.iter().try_fold(profile, |profile, id| {
-        profile
-            .with_mutant(id)
-            .map_err(|error| miette::miette!("{error}"))
     })
 }
 

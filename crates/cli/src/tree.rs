@@ -1,7 +1,9 @@
 //! `xsame tree`: what a scenario leaves in the trees, of the model and of another witness side by
 //! side; or what the trees of a filesystem say that somebody else has made.
 
-use backend_kernel::{image, trees_at};
+use std::path::Path;
+
+use backend_kernel::{image, subvolumes_in, trees_at};
 use harness::{Witnesses, transcript};
 use miette::{Report, miette};
 use scenario::text::{Line, Scenario};
@@ -15,11 +17,11 @@ use crate::{print, run};
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
     if arguments.file.is_dir() {
-        return alone(arguments, trees_at(&arguments.file));
+        return alone(arguments, seen_at(&arguments.file));
     }
     if image::is_image(&arguments.file) {
-        let trees = image::on_image(&arguments.file, trees_at).flatten();
-        return alone(arguments, trees);
+        let seen = image::on_image(&arguments.file, seen_at).flatten();
+        return alone(arguments, seen);
     }
     let scenario = run::read(&arguments.file)?;
     let profile = arguments.profile.as_deref().unwrap_or("auto");
@@ -33,7 +35,7 @@ pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
         .iter()
         .chain(&remark)
         .for_each(|remark| eprintln!("{remark}"));
-    let mut expected = witness::model(profile);
+    let mut expected = witness::model(witness::mutated(profile, &arguments.mutant)?);
     let (left, right) = match scenario.geometry.leaves_choices() {
         true => trees_of_both(expected.as_mut(), observed.as_mut(), scenario)?,
         false => (
@@ -41,7 +43,7 @@ pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
             trees(observed.as_mut(), &scenario)?,
         ),
     };
-    let pairs = side_by_side(&left, &right);
+    let pairs = side_by_side(&left.trees, &right.trees);
     let text = |line: &Option<String>| line.as_deref().map_or_else(String::new, shortened);
     let width = pairs.iter().map(|pair| text(&pair.left).len()).max();
     let width = width.unwrap_or(0).max(expected.name().len());
@@ -57,31 +59,58 @@ pub(crate) fn run(arguments: &TreeArguments) -> Result<Exit, Report> {
     }
     let nr_odd = pairs.iter().filter(|pair| !pair.is_equal()).count();
     eprintln!("{nr_odd} of {} lines differ", pairs.len());
-    Ok(match nr_odd {
-        0 => Exit::Fine,
-        _ => Exit::Found,
+    let complaints = [left.complaints, right.complaints].concat();
+    complaints
+        .iter()
+        .for_each(|text| eprintln!("wrong: {text}"));
+    Ok(match nr_odd == 0 && complaints.is_empty() {
+        true => Exit::Fine,
+        false => Exit::Found,
     })
 }
 
+/// Returns the trees of the subvolume at a path, and the subvolumes in it, which they leave out.
+fn seen_at(path: &Path) -> Result<(Trees, Vec<String>), BackendError> {
+    Ok((trees_at(path)?, subvolumes_in(path)?))
+}
+
 /// Prints the trees of a filesystem that nobody else is asked about.
-fn alone(arguments: &TreeArguments, trees: Result<Trees, BackendError>) -> Result<Exit, Report> {
-    if arguments.backend.is_some() || arguments.profile.is_some() {
+fn alone(
+    arguments: &TreeArguments,
+    seen: Result<(Trees, Vec<String>), BackendError>,
+) -> Result<Exit, Report> {
+    let is_for_scenario =
+        arguments.backend.is_some() || arguments.profile.is_some() || !arguments.mutant.is_empty();
+    if is_for_scenario {
         return Err(miette!(
-            help = "leave --backend and --profile out, or name a scenario",
+            help = "leave --backend, --profile and --mutant out, or name a scenario",
             "{} is a filesystem, and the running kernel alone is asked about it",
             arguments.file.display()
         ));
     }
-    let trees = trees.map_err(witness::report)?;
+    let (trees, left_out) = seen.map_err(witness::report)?;
     trees
         .lines()
         .into_iter()
         .for_each(|line| print::line(line.text));
+    if !left_out.is_empty() {
+        eprintln!(
+            "left out: subvolumes in this one: {}\n  remedy: name the folder of one, mounted",
+            left_out.join(" ")
+        );
+    }
     Ok(Exit::Fine)
 }
 
+/// What a witness tells of its trees.
+struct Told {
+    trees: Trees,
+    /// What it found wrong with them, each with its name.
+    complaints: Vec<String>,
+}
+
 /// Carries a scenario out and looks at the trees.
-fn trees(backend: &mut dyn Backend, scenario: &Scenario) -> Result<Trees, Report> {
+fn trees(backend: &mut dyn Backend, scenario: &Scenario) -> Result<Told, Report> {
     check_has_trees(backend)?;
     // What each operation answers is for `xsame run` to tell.
     transcript::run(backend, scenario, "", &mut |_, _| {}).map_err(witness::report)?;
@@ -95,7 +124,7 @@ fn trees_of_both(
     expected: &mut dyn Backend,
     observed: &mut dyn Backend,
     mut scenario: Scenario,
-) -> Result<(Trees, Trees), Report> {
+) -> Result<(Told, Told), Report> {
     check_has_trees(observed)?;
     scenario.lines.push(Line::new(Op::Tree));
     let names = (expected.name(), observed.name());
@@ -118,9 +147,14 @@ fn check_has_trees(backend: &dyn Backend) -> Result<(), Report> {
 }
 
 /// Returns the trees that a backend told.
-fn told(name: &str, answer: Answer) -> Result<Trees, Report> {
+fn told(name: &str, answer: Answer) -> Result<Told, Report> {
+    let complaints = answer.complaints.iter();
+    let complaints = complaints.map(|text| format!("{name}: {text}")).collect();
     match answer.outcome {
-        Outcome::Trees(trees) => Ok(*trees),
+        Outcome::Trees(trees) => Ok(Told {
+            trees: *trees,
+            complaints,
+        }),
         outcome => Err(miette!(
             "{name} answers {outcome:?} when asked for its trees"
         )),

@@ -164,6 +164,13 @@ pub(crate) fn profile(
     Ok((profile, remark))
 }
 
+/// Returns the profile with these bugs in it.
+pub(crate) fn mutated(profile: Profile, mutants: &[String]) -> Result<Profile, Report> {
+    mutants.iter().try_fold(profile, |profile, id| {
+        profile.with_mutant(id).map_err(|error| miette!("{error}"))
+    })
+}
+
 /// Returns a backend's error as the command line shows it.
 pub(crate) fn report(error: BackendError) -> Report {
     match error {

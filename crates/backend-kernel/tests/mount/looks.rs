@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use backend_kernel::{ground, image, trees_at};
+use backend_kernel::{ground, image, subvolumes_in, trees_at};
 use data::Content;
 
 use crate::Test;
@@ -22,6 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "trees_that_change_between_two_searches_are_read_anew",
         changed_meanwhile,
+    ),
+    (
+        "subvolumes_in_a_subvolume_are_left_out_and_named",
+        nested_are_named,
     ),
 ];
 
@@ -64,6 +68,28 @@ fn changed_meanwhile() {
     for trees in looks.expect("a loopback btrfs") {
         trees.expect("nothing is damaged");
     }
+}
+
+fn nested_are_named() {
+    let (named, of_nested, nr_roots) = ground::on_loopback(|top| {
+        for path in ["A", "A/B", "C.1"] {
+            let made = Command::new("btrfs")
+                .args(["-q", "subvolume", "create"])
+                .arg(top.join(path))
+                .status()
+                .expect("btrfs starts");
+            assert!(made.success(), "{path}");
+        }
+        let mut named = subvolumes_in(top).expect("names");
+        named.sort();
+        let of_nested = subvolumes_in(&top.join("A")).expect("names");
+        let nr_roots = trees_at(top).expect("trees").roots.len();
+        (named, of_nested, nr_roots)
+    })
+    .expect("a loopback btrfs");
+    assert_eq!(named, ["A", "C.1"]);
+    assert_eq!(of_nested, ["B"]);
+    assert_eq!(nr_roots, 1);
 }
 
 /// Writes files anew, in extents that take the place of the old ones, and commits.

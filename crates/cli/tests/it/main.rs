@@ -6,3 +6,4 @@ mod dupes;
 mod files;
 mod program;
 mod same;
+mod tree;
