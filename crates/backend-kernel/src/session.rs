@@ -232,6 +232,7 @@ impl Backend for Session {
     /// Ends the run and scrubs the filesystem; its device is not this session's to unmount.
     fn verify(&mut self) -> Result<Verified, BackendError> {
         self.abandon();
+        self.make_writable()?;
         let top = open_directory(&self.place.first)?;
         sync(&top)?;
         crate::verify::scrub(top)

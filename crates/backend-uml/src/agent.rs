@@ -15,12 +15,12 @@ use std::slice;
 
 use backend_kernel::{Place, Session};
 use rustix::fs::OFlags;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{Resource, Rlimit};
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, Termios};
 use scenario::text::protocol;
-use scenario::{Backend, BackendError};
+use scenario::{Backend, BackendError, Verified};
 
 use crate::channel::{self, DOORBELL, Frame, Kind, Request};
 use crate::guard;
@@ -128,7 +128,7 @@ where
     let mut line = Line::open()?;
     let result = set_up(channel, filesystem, open).and_then(|(mut backend, release)| {
         line.say(Kind::Hello, release)?;
-        answer_all(&mut line, backend.as_mut())
+        answer_all(&mut line, backend.as_mut(), filesystem)
     });
     if let Err(error) = &result {
         line.say(Kind::Failure, error.to_string())?;
@@ -182,12 +182,7 @@ where
     for folder in [FIRST, SECOND, READONLY] {
         make_folder(folder)?;
     }
-    mount(&device.to_string_lossy(), FIRST, "btrfs", options)?;
-    bind(SECOND)?;
-    bind(READONLY)?;
-    let flags = MountFlags::BIND | MountFlags::RDONLY;
-    rustix::mount::mount_remount(READONLY, flags, c"")
-        .map_err(|errno| system("make read-only", READONLY, errno.into()))?;
+    mount_filesystem((device, options))?;
     let mounts = Mounts {
         first: FIRST.into(),
         second: SECOND.into(),
@@ -201,8 +196,40 @@ where
     Ok((open(&mounts)?, release))
 }
 
+/// Mounts the filesystem, a device and the options for its mount, at its three places.
+fn mount_filesystem((device, options): (&Path, &str)) -> Result<(), BackendError> {
+    mount(&device.to_string_lossy(), FIRST, "btrfs", options)?;
+    bind(SECOND)?;
+    bind(READONLY)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY;
+    rustix::mount::mount_remount(READONLY, flags, c"")
+        .map_err(|errno| system("make read-only", READONLY, errno.into()))
+}
+
+/// Unmounts the filesystem and mounts it again: from then on everything is read from its device.
+fn mount_anew(filesystem: (&Path, &str)) -> Result<(), BackendError> {
+    for folder in [READONLY, SECOND, FIRST] {
+        rustix::mount::unmount(folder, UnmountFlags::empty())
+            .map_err(|errno| system("unmount", folder, errno.into()))?;
+    }
+    mount_filesystem(filesystem)
+}
+
+/// Ends the run and checks the filesystem, as it is and once it is mounted anew.
+fn verify(backend: &mut dyn Backend, filesystem: (&Path, &str)) -> Result<Verified, BackendError> {
+    // The first check leaves nothing open.
+    let mut verified = backend.verify()?;
+    mount_anew(filesystem)?;
+    verified.extend(backend.verify()?);
+    Ok(verified)
+}
+
 /// Answers requests until the line ends.
-fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendError> {
+fn answer_all(
+    line: &mut Line,
+    backend: &mut dyn Backend,
+    filesystem: (&Path, &str),
+) -> Result<(), BackendError> {
     let mut sequence = 0;
     while line.is_rung()? {
         let path = Path::new(CHANNEL).join(channel::request_name(sequence));
@@ -214,8 +241,9 @@ fn answer_all(line: &mut Line, backend: &mut dyn Backend) -> Result<(), BackendE
             Request::Reset(geometry) => backend.reset(&geometry)?,
             Request::Run(text) => answer(line, backend, &text)?,
             Request::Verify => {
-                let verified = backend.verify()?;
+                let verified = verify(backend, filesystem)?;
                 line.say(Kind::Complaints, verified.complaints.join("\n"))?;
+                line.say(Kind::LeftOut, verified.left_out.join("\n"))?;
             }
         }
         line.say(Kind::Done, String::new())?;

@@ -20,7 +20,8 @@ const PAYLOAD_LEN_MAX: usize = 256 << 20;
 pub(crate) enum Request {
     /// Start a run on an empty filesystem. Answered by [`Kind::Done`].
     Reset(Geometry),
-    /// End the run and scrub. Answered by one [`Kind::Complaints`], then [`Kind::Done`].
+    /// End the run and scrub. Answered by one [`Kind::Complaints`] and one [`Kind::LeftOut`], then
+    /// [`Kind::Done`].
     Verify,
     /// Carry out exchanges, given as text. Answered by one [`Kind::Reply`] each, then
     /// [`Kind::Done`].
@@ -65,6 +66,8 @@ pub(crate) enum Kind {
     Reply,
     /// What is wrong with the filesystem, a line each.
     Complaints,
+    /// What of that could not be looked for, a line each.
+    LeftOut,
     /// A request is finished.
     Done,
     /// The guest could not ask; the payload is the error's text.
@@ -72,10 +75,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [
+    const ALL: [Kind; 6] = [
         Kind::Hello,
         Kind::Reply,
         Kind::Complaints,
+        Kind::LeftOut,
         Kind::Done,
         Kind::Failure,
     ];
@@ -85,6 +89,7 @@ impl Kind {
             Kind::Hello => b'h',
             Kind::Reply => b'r',
             Kind::Complaints => b'c',
+            Kind::LeftOut => b'l',
             Kind::Done => b'd',
             Kind::Failure => b'f',
         }

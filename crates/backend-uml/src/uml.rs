@@ -230,18 +230,23 @@ impl Backend for Uml {
         }
     }
 
-    /// Scrubs in the guest; the image is checked from outside, once the guest is done with it.
+    /// Scrubs in the guest, before and after mounting anew there; the image is checked from
+    /// outside, once the guest is done with it.
     fn verify(&mut self) -> Result<Verified, BackendError> {
         let guest = self.guest()?;
         let image = guest.image();
         guest.send(&Request::Verify)?;
-        let mut complaints = Vec::new();
+        let mut scrubbed = Verified::default();
         loop {
             match guest.wait(VERIFY_TIME_MAX)? {
                 Event::Frame(Frame {
                     kind: Kind::Complaints,
                     payload,
-                }) => complaints.extend(payload.lines().map(str::to_owned)),
+                }) => scrubbed.complaints.extend(lines(&payload)),
+                Event::Frame(Frame {
+                    kind: Kind::LeftOut,
+                    payload,
+                }) => scrubbed.left_out.extend(lines(&payload)),
                 Event::Frame(Frame {
                     kind: Kind::Done, ..
                 }) => break,
@@ -252,7 +257,7 @@ impl Backend for Uml {
         }
         guest.forget_requests();
         let mut verified = backend_kernel::check_device(&image)?;
-        verified.complaints.extend(complaints);
+        verified.extend(scrubbed);
         Ok(verified)
     }
 
@@ -289,6 +294,10 @@ impl Backend for Uml {
         }
         Ok(replies)
     }
+}
+
+fn lines(payload: &str) -> impl Iterator<Item = String> {
+    payload.lines().map(str::to_owned)
 }
 
 fn parse_reply(payload: &str, exchange: &Exchange) -> Result<Reply, String> {
