@@ -15,6 +15,7 @@ use ondisk::{
     FileExtentItem, FileExtentPlace, InodeItem, ItemError, Key, KeyRange, NameItem, TreeId,
 };
 use rustix::fs::{Advice, Dir, FileType, Mode, OFlags, fadvise, openat};
+use rustix::io::Errno as Io;
 use scenario::{
     BackendError, FileKind, Name, Outcome, Storage, TreeInode, TreeItem, TreePlace, TreeRoot, Trees,
 };
@@ -157,8 +158,10 @@ fn read_trees(
     let mut root_names = BTreeMap::new();
     let mut roots = Vec::new();
     for name in names {
-        let Ok(folder) = openat(top, name.as_str(), FOLDER_FLAGS, Mode::empty()) else {
-            continue;
+        let folder = match openat(top, name.as_str(), FOLDER_FLAGS, Mode::empty()) {
+            Ok(folder) => folder,
+            Err(Io::NOENT | Io::NOTDIR) => continue,
+            Err(errno) => return Err(system(format!("open the subvolume {name}"), errno)),
         };
         let tree = ioctl_trees::tree_of(&folder)
             .map_err(|errno| system_errno(&format!("ask for the tree of {name}"), errno))?;
