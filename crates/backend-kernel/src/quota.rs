@@ -33,56 +33,63 @@ pub(crate) fn turn(top: BorrowedFd<'_>, is_on: bool) -> Result<(), BackendError>
         Err(errno) => return Err(system_errno("turn quota groups on or off", errno)),
     }
     match is_on {
-        true => settle(top),
+        // They begin uncounted.
+        true => settle(top).map(drop),
         false => sync(top),
     }
 }
 
-/// Adds what quota groups count. All that could still change the trees has come to its end.
+/// Adds what quota groups count. All that could still change the trees has come to its end. Returns
+/// whether the kernel had lost count: then it has counted anew, and what it says is no longer what
+/// it had come to.
 pub(crate) fn add_usages(
     top: BorrowedFd<'_>,
     device: &Path,
     ids: &BTreeMap<TreeId, Name>,
     trees: &mut Trees,
-) -> Result<(), BackendError> {
+) -> Result<bool, BackendError> {
     let tree_ids: Vec<TreeId> = ids.keys().copied().collect();
-    let usages = usages(top, device, &tree_ids)?;
+    let (usages, had_lost_count) = usages(top, device, &tree_ids)?;
     for (id, usage) in usages {
         let is_it = |root: &&mut TreeRoot| ids.get(&id) == Some(&root.name);
         if let Some(root) = trees.roots.iter_mut().find(is_it) {
             root.usage = Some(usage);
         }
     }
-    Ok(())
+    Ok(had_lost_count)
 }
 
-/// Returns what the quota groups of the trees count, less the trees' own blocks. Nothing may be
-/// under way in them but what a commit brings to its end.
+/// Returns what the quota groups of the trees count, less the trees' own blocks, and whether the
+/// kernel had lost count. Nothing may be under way in them but what a commit brings to its end.
 fn usages(
     top: BorrowedFd<'_>,
     device: &Path,
     trees: &[TreeId],
-) -> Result<BTreeMap<TreeId, TreeUsage>, BackendError> {
+) -> Result<(BTreeMap<TreeId, TreeUsage>, bool), BackendError> {
     let start = Instant::now();
+    let mut had_lost_count = false;
     loop {
-        settle(top)?;
+        had_lost_count |= settle(top)?;
         match read_usages(top, device, trees) {
             // Something in the background was at work.
             Err(BackendError::Damaged { .. }) if start.elapsed() < PATIENCE => {}
-            result => return result,
+            result => return result.map(|usages| (usages, had_lost_count)),
         }
     }
 }
 
-/// Commits, and has the groups counted anew if the kernel says that they may be wrong.
-fn settle(top: BorrowedFd<'_>) -> Result<(), BackendError> {
+/// Commits, and has the groups counted anew if the kernel says that they may be wrong. Returns
+/// whether it said so.
+fn settle(top: BorrowedFd<'_>) -> Result<bool, BackendError> {
     let start = Instant::now();
+    let mut had_lost_count = false;
     loop {
         sync(top)?;
         let status = status(top)?;
         if !status.is_unsettled() {
-            return Ok(());
+            return Ok(had_lost_count);
         }
+        had_lost_count |= status.flags & QgroupStatus::INCONSISTENT != 0;
         if PATIENCE <= start.elapsed() {
             return Err(BackendError::Channel(format!(
                 "quota groups are still not counted after {PATIENCE:?} (flags {:#x})",

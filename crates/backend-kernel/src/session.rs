@@ -40,6 +40,8 @@ pub struct Session {
     pub(crate) is_readonly: bool,
     /// Whether somebody adopts what lies below the maps.
     tells_layouts: bool,
+    /// What the last operation found wrong that the kernel's log does not tell.
+    pub(crate) complaints: Vec<String>,
 }
 
 /// What belongs to one run.
@@ -69,6 +71,7 @@ impl Session {
             has_quota: false,
             is_readonly: false,
             tells_layouts: false,
+            complaints: Vec::new(),
         }
     }
 
@@ -222,7 +225,8 @@ impl Backend for Session {
         if let Op::Clone(CloneCall { source, .. }) | Op::Dedupe(DedupeCall { source, .. }) = op {
             self.settle(source);
         }
-        let complaints = self.log.complaints();
+        let mut complaints = std::mem::take(&mut self.complaints);
+        complaints.extend(self.log.complaints());
         Ok(Answer {
             complaints,
             ..Answer::plain(outcome)

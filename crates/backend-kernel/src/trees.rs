@@ -55,14 +55,20 @@ impl Session {
                     std::thread::sleep(PAUSE);
                 }
                 Ok((mut trees, ids)) => {
-                    if let Some(device) = &device {
-                        quota::add_usages(top, device, &ids, &mut trees)?;
-                    }
+                    let had_lost_count = match &device {
+                        Some(device) => quota::add_usages(top, device, &ids, &mut trees)?,
+                        None => false,
+                    };
                     if !is_readonly {
                         begin_transaction(&parent)?;
                     }
                     drop_clean_pages(top)?;
                     run.fds.held_fds().try_for_each(drop_pages)?;
+                    if had_lost_count {
+                        let text =
+                            "quota: the kernel lost count (BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT)";
+                        self.complaints.push(text.to_owned());
+                    }
                     return Ok(Outcome::Trees(Box::new(trees)));
                 }
             }
