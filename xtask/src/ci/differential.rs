@@ -15,12 +15,18 @@ use crate::kernels;
 const SEEDS: [u32; 3] = [1, 2, 3];
 /// Runs on filesystems of another kind, one with many snapshots and a compressed one, by the
 /// running kernel.
-const MODES: [&[&str]; 4] = [
+const MODES: [&[&str]; 6] = [
     &["--quota"],
     &["--data", "nodatacow"],
+    &["--data", "nodatasum"],
+    &["--csum", "blake2", "--nodesize", "4k"],
     &["--snapshots", "20"],
     &["--compress", "zstd"],
 ];
+/// Those of them in which the oldest and the newest kernel of the cache differ most.
+const CACHED_MODES: [&[&str]; 2] = [&["--quota"], &["--compress", "zstd"]];
+/// The releases that these are asked of.
+const CACHED_MODES_RELEASES: [&str; 2] = ["5.10", "7.2"];
 /// The User Mode Linux kernels of the cache that are asked besides the installed one.
 const CACHED_RELEASES: [&str; 3] = ["5.10", "6.12", "7.2"];
 /// uid and gid of `nobody`.
@@ -56,7 +62,13 @@ pub(super) fn run() -> Result<LeftOut, String> {
     for release in CACHED_RELEASES {
         let backend = format!("uml={release}");
         match kernels::is_cached(release) {
-            true => compare(Command::new(&xsame), &backend, 2000, 1, &[]),
+            true => {
+                compare(Command::new(&xsame), &backend, 2000, 1, &[]);
+                let is_in_modes = CACHED_MODES_RELEASES.contains(&release);
+                for mode in CACHED_MODES.iter().filter(|_| is_in_modes) {
+                    compare(Command::new(&xsame), &backend, 1000, 1, mode);
+                }
+            }
             false => left_out.push(format!("{backend} (cargo xtask kernels fetches it)")),
         }
     }
