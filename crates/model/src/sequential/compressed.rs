@@ -30,7 +30,8 @@ type ItemPlace<'a> = (&'a str, u64, u64);
 
 impl Sequential {
     /// Carries out an exchange so that the same parts of files become compressed as in what was
-    /// seen, starting over from what was before while the estimates are wrong.
+    /// seen, starting over from what was before while the estimates are wrong. A part that is told
+    /// both ways stays as it was told last: then the maps differ, for others to tell.
     pub(super) fn run_compressed(
         &mut self,
         exchange: &Exchange,
@@ -40,11 +41,17 @@ impl Sequential {
         loop {
             self.machine.fs_mut().tell_compressed(told.clone());
             let mut reply = self.run_one(exchange)?;
-            let mut has_learnt = false;
+            let (mut has_learnt, mut is_contradicted) = (false, false);
             for (unit, is_compressed) in self.corrections(exchange, &reply, seen) {
-                has_learnt |= told.insert(unit, is_compressed) != Some(is_compressed);
+                match told.get(&unit) {
+                    Some(before) => is_contradicted |= *before != is_compressed,
+                    None => {
+                        told.insert(unit, is_compressed);
+                        has_learnt = true;
+                    }
+                }
             }
-            if !has_learnt {
+            if is_contradicted || !has_learnt {
                 reply
                     .answer
                     .adopted
