@@ -66,6 +66,7 @@ pub use loopback::make_filesystem;
 pub use mount::{LoopbackOptions, Mount};
 pub use mounting::{mount_device, mount_options};
 pub use place::Place;
+pub use process::die_with_parent;
 pub use session::Session;
 pub use trees::{subvolumes_in, trees_at};
 pub use verify::check_device;

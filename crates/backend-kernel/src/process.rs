@@ -1,5 +1,6 @@
-//! What concerns this process and its threads: callers without privilege, private mounts, marks by
-//! which a later start tells whether a process still lives.
+//! What concerns this process, its threads and its children: callers without privilege, private
+//! mounts, children that end with their parent, marks by which a later start tells whether a
+//! process still lives.
 #![expect(
     unsafe_code,
     reason = "one of the three files that talk to the kernel raw"
@@ -7,9 +8,12 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::fs::{Gid, Uid};
 use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{Pid, Signal};
 use rustix::thread;
 use scenario::op::Caller;
 
@@ -90,6 +94,29 @@ pub(crate) fn set_idle_io() -> io::Result<()> {
     match unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Makes the child that `command` starts get `signal` when the thread that starts it ends.
+///
+/// User Mode Linux ends all its processes on SIGTERM; on SIGKILL its helpers and the processes
+/// that it traces live on.
+pub fn die_with_parent(command: &mut Command, signal: Signal) {
+    let parent = rustix::process::getpid();
+    let ask = move || -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // The parent may have died before the request.
+        if rustix::process::getppid() != Some::<Pid>(parent) {
+            return Err(io::Error::from_raw_os_error(
+                rustix::io::Errno::SRCH.raw_os_error(),
+            ));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed: the closure makes
+    // two system calls and allocates nothing (an errno in `io::Error` is a plain number).
+    unsafe {
+        command.pre_exec(ask);
     }
 }
 

@@ -15,11 +15,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 use std::thread;
 
+use backend_kernel::die_with_parent;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::CpuSet;
-
-use crate::process;
 
 /// Returns the arguments that make an agent program a guard over `kernel`.
 pub(crate) fn arguments(cpu: usize, folder: &Path, kernel: &Path) -> [OsString; 4] {
@@ -74,7 +73,7 @@ fn guard(cpu: Option<usize>, kernel: &OsString, kernel_args: &[OsString]) -> io:
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let mut command = Command::new(kernel);
     command.args(kernel_args).process_group(0);
-    process::die_with_parent(&mut command, Signal::TERM);
+    die_with_parent(&mut command, Signal::TERM);
     let mut child = command.spawn()?;
     // Otherwise the driver would not see the end of the stream when the kernel dies.
     silence_stdout()?;

@@ -32,7 +32,7 @@
 //!     -U 6f1e7c1a-5b1e-4b8a-9d3c-0a5a3e000001 empty.img
 //! head -c 96M empty.img | zstd -19 --no-check -o empty-64g.img.zst
 //! ```
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod agent;
 mod channel;
@@ -42,7 +42,6 @@ mod guest;
 mod image;
 mod live;
 mod machine;
-mod process;
 mod uml;
 mod work;
 

@@ -17,7 +17,6 @@ const UNSAFE: &[&str] = &[
     "crates/backend-kernel/src/mmap.rs",
     "crates/backend-kernel/src/mmap_pages.rs",
     "crates/backend-kernel/src/process.rs",
-    "crates/backend-uml/src/process.rs",
 ];
 
 /// Where releases may be compared, with the reason. Everywhere else a difference between kernels
