@@ -9,6 +9,7 @@ use scenario::{Backend, BackendError, Exchange, Geometry, Op, Reply, Verified};
 
 use crate::difference::Difference;
 use crate::duel::Bout;
+use crate::names::NAMES_PER_STEP_MAX;
 use crate::overhead::Sample;
 use crate::tally::Tally;
 
@@ -148,6 +149,12 @@ pub fn run(
         };
         run.verified.extend(last);
     }
+    if 0 < run.nr_looks_left_out {
+        run.verified.left_out.push(format!(
+            "{} looks at files: after one operation there are at most {NAMES_PER_STEP_MAX}",
+            run.nr_looks_left_out
+        ));
+    }
     let elapsed = start.elapsed();
     let overhead = match run.divergence {
         Some(_) => None,
@@ -206,6 +213,8 @@ struct Run<'a> {
     divergence: Option<Divergence>,
     /// What came of checking filesystems.
     verified: Verified,
+    /// Looks at files that were left out.
+    nr_looks_left_out: u64,
 }
 
 impl Run<'_> {
@@ -220,6 +229,7 @@ impl Run<'_> {
             sample: Sample::default(),
             divergence: None,
             verified: Verified::default(),
+            nr_looks_left_out: 0,
         }
     }
 
@@ -288,6 +298,7 @@ impl Run<'_> {
             }
         }
         self.tally.open_shares += duel.open_shares();
+        self.nr_looks_left_out += duel.nr_left_out();
         Ok(())
     }
 

@@ -128,6 +128,11 @@ impl Duel {
         self.comparer.open_shares()
     }
 
+    /// Returns how many looks at files were left out because there were too many at a time.
+    pub(crate) fn nr_left_out(&self) -> u64 {
+        self.names.nr_left_out()
+    }
+
     /// Carries out one exchange on both and compares.
     pub(crate) fn play(
         &mut self,

@@ -18,6 +18,8 @@ pub(crate) struct Names {
     links: Vec<BTreeSet<Name>>,
     /// Tops of subvolumes.
     subvols: BTreeSet<Name>,
+    /// How many looks were left out because there were more names.
+    nr_left_out: u64,
 }
 
 /// How much is looked at after an operation.
@@ -57,8 +59,15 @@ impl Names {
         if reach == Reach::All {
             self.add(&mut seen, |_| true);
         }
+        self.nr_left_out += seen.len().saturating_sub(NAMES_PER_STEP_MAX) as u64;
         seen.truncate(NAMES_PER_STEP_MAX);
         seen
+    }
+
+    /// Returns how many looks were left out because one operation had more than
+    /// [`NAMES_PER_STEP_MAX`].
+    pub(crate) fn nr_left_out(&self) -> u64 {
+        self.nr_left_out
     }
 
     /// Puts right what was believed.
@@ -266,6 +275,24 @@ mod tests {
             &[Observation::Absent],
         );
         assert_eq!(names.after(&Op::Sync, Reach::Mentioned), []);
+    }
+
+    #[test]
+    fn names_that_are_too_many_for_one_look_are_counted() {
+        let mut names = Names::default();
+        for number in 0..NAMES_PER_STEP_MAX + 3 {
+            let op = Op::File {
+                name: name(&format!("A{number}")),
+                is_nocow: false,
+            };
+            names.after(&op, Reach::Mentioned);
+        }
+        assert_eq!(names.nr_left_out(), 0);
+        assert_eq!(
+            names.after(&Op::Sync, Reach::Mentioned).len(),
+            NAMES_PER_STEP_MAX
+        );
+        assert_eq!(names.nr_left_out(), 3);
     }
 
     #[test]
