@@ -2,14 +2,17 @@
 //! buffer, or somebody is at work meanwhile.
 
 use std::fs::File;
+use std::io::IoSliceMut;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use backend_kernel::{ground, image, subvolumes_in, trees_at};
+use backend_kernel::{Place, Session, ground, image, subvolumes_in, trees_at};
 use data::Content;
+use rustix::io::ReadWriteFlags;
+use scenario::{Backend, Geometry, Op, Outcome};
 
 use crate::Test;
 use crate::cleanup::ImageFolder;
@@ -26,6 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "subvolumes_in_a_subvolume_are_left_out_and_named",
         nested_are_named,
+    ),
+    (
+        "a_look_at_the_trees_leaves_no_page_of_a_file_cached",
+        leaves_nothing_cached,
     ),
 ];
 
@@ -90,6 +97,57 @@ fn nested_are_named() {
     assert_eq!(named, ["A", "C.1"]);
     assert_eq!(of_nested, ["B"]);
     assert_eq!(nr_roots, 1);
+}
+
+fn leaves_nothing_cached() {
+    const LINES: &str = "dir D
+subvol V
+file A
+file D/A
+file V/A
+pwrite A 0 64k seed=1@0
+pwrite D/A 0 64k seed=2@0
+pwrite V/A 0 64k 0x61
+snapshot V D/S
+sync
+observe";
+    const NAMES: [&str; 4] = ["A", "D/A", "V/A", "D/S/A"];
+    let cached = ground::on_loopback(|top| {
+        let place = Place {
+            first: top.to_owned(),
+            second: None,
+            readonly: None,
+            device: None,
+            is_ours: true,
+        };
+        let mut session = Session::new(place);
+        session.reset(&Geometry::default()).expect("a reset");
+        let mut apply = |line: &str| {
+            let op: Op = line.parse().expect("an operation");
+            let answer = session.apply(&op).expect("an answer");
+            assert!(!matches!(answer.outcome, Outcome::Failed(_)), "{line}");
+        };
+        LINES.lines().for_each(&mut apply);
+        let files = NAMES.map(|name| File::open(top.join("run-1").join(name)).expect("a file"));
+        for file in &files {
+            file.read_exact_at(&mut [0; 4096], 0).expect("a read");
+        }
+        let before = files.each_ref().map(is_cached);
+        apply("tree");
+        (before, files.each_ref().map(is_cached))
+    });
+    assert_eq!(cached.expect("a loopback btrfs"), ([true; 4], [false; 4]));
+}
+
+/// Returns whether the first byte of a file can be read without waiting for its device.
+fn is_cached(file: &File) -> bool {
+    let mut byte = [0];
+    let mut buffers = [IoSliceMut::new(&mut byte)];
+    match rustix::io::preadv2(file, &mut buffers, 0, ReadWriteFlags::NOWAIT) {
+        Ok(len) => 0 < len,
+        Err(rustix::io::Errno::AGAIN) => false,
+        Err(errno) => panic!("a read that does not wait: {errno}"),
+    }
 }
 
 /// Writes files anew, in extents that take the place of the old ones, and commits.
