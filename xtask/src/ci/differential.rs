@@ -73,6 +73,9 @@ pub(super) fn run() -> Result<LeftOut, String> {
         }
     }
     compare(Command::new(&xsame), "reference", 5000, 1, &[]);
+    // How the model grows, as far as that takes seconds.
+    let mut scale = Command::new(&xsame);
+    failed.extend(finish(scale.args(["bench", "--scale", "--extents", "100000"])).err());
     match failed.is_empty() {
         true => Ok(left_out),
         false => Err(failed.join("; ")),

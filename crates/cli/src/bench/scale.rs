@@ -163,3 +163,72 @@ fn print_row(sample: &Sample, btrfs: Option<f64>) {
     }
     print::line(row);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes from 10^3 to 10^5 that hold.
+    fn samples() -> Vec<Sample> {
+        let sample = |nr_extents: u64| {
+            let op = |name: &&str| OpSample {
+                name: (*name).to_owned(),
+                micros: (nr_extents as f64).log2(),
+                nr_visited_max: 12,
+                nr_copied_max: 2,
+            };
+            Sample {
+                nr_extents,
+                resident_bytes: nr_extents * 240,
+                fsck_seconds: nr_extents as f64 * 1e-7,
+                ops: sample::OP_NAMES.iter().map(op).collect(),
+            }
+        };
+        [1_000, 10_000, 100_000].map(sample).to_vec()
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Vec<Sample>), expected: &[&str]) {
+        let mut samples = samples();
+        change(&mut samples);
+        assert_eq!(missed(&samples), expected);
+    }
+
+    #[test]
+    fn what_grows_with_the_logarithm_misses_nothing() {
+        check(|_| {}, &[]);
+        check(Vec::clear, &[]);
+    }
+
+    #[test]
+    fn bytes_count_at_the_largest_size_only() {
+        check(|samples| samples[0].resident_bytes *= 2, &[]);
+        check(
+            |samples| samples[2].resident_bytes = 25_100_000,
+            &["251 bytes per extent"],
+        );
+    }
+
+    #[test]
+    fn a_call_that_becomes_slower_and_one_that_touches_more_nodes_are_named() {
+        check(
+            |samples| samples[2].ops[0].micros = 61.0 * samples[0].ops[0].micros,
+            &["dedupe of 4 KiB is 61 times slower"],
+        );
+        // 4 times log2 of 10,000 is 53.2.
+        check(|samples| samples[1].ops[2].nr_visited_max = 51, &[]);
+        check(
+            |samples| samples[1].ops[2].nr_visited_max = 52,
+            &["nodes of snapshot at 10000 extents"],
+        );
+    }
+
+    #[test]
+    fn fsck_is_linear_or_named() {
+        check(|samples| samples[2].fsck_seconds *= 9.9, &[]);
+        check(
+            |samples| samples[2].fsck_seconds *= 11.0,
+            &["fsck takes 11 times as long per extent"],
+        );
+    }
+}

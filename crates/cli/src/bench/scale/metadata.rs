@@ -12,8 +12,8 @@ use scenario::BackendError;
 use super::layout::{self, BLOCK};
 use crate::witness::{self, WitnessName};
 
-/// The most extents that are written to a real filesystem: 400 MiB of data.
-const SIZE_MAX: u64 = 100_000;
+/// The most extents that are written to a real filesystem: 4 GiB of data.
+const SIZE_MAX: u64 = 1_000_000;
 
 /// What was measured.
 pub(super) struct Used {

@@ -27,18 +27,18 @@ pub(super) const OP_NAMES: [&str; 4] = [
 ];
 
 /// What one size comes to.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Sample {
     pub(super) nr_extents: u64,
     /// By how much the process grew, bytes.
-    resident_bytes: u64,
+    pub(super) resident_bytes: u64,
     pub(super) fsck_seconds: f64,
     /// As [`OP_NAMES`].
     pub(super) ops: Vec<OpSample>,
 }
 
 /// What one kind of call comes to.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct OpSample {
     pub(super) name: String,
     /// The median time of a call.
