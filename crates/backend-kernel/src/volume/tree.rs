@@ -38,6 +38,8 @@ const DEDUPE_LEN_MAX: u64 = 16 << 20;
 /// How far before a place the file extent that reaches over it can begin, bytes, tried one after
 /// the other: no extent of data is longer than 128 MiB, none preallocated longer than 256 MiB.
 const BEFORE: [u64; 4] = [0, 1 << 20, 16 << 20, 256 << 20];
+/// So many names of files are kept, to be told again.
+const NR_NAMES_MAX: usize = 1 << 16;
 /// Names are put together from so many parts at most.
 const NR_PARTS_MAX: usize = 4096;
 /// How long an inode that nothing holds any more may take to go.
@@ -56,7 +58,7 @@ pub(super) struct TreeVolume {
     filesystem: [u8; 16],
     has_checksums: bool,
     descriptors: Descriptors,
-    /// Folders and files that were named, with their names.
+    /// Folders and files that were named or told of, with their names.
     names: FxHashMap<FileId, PathBuf>,
     /// Folders for temporaries, if there can be none beside a file.
     folders: Vec<PathBuf>,
@@ -404,6 +406,9 @@ impl Volume for TreeVolume {
         while let Some((name, folder)) = parts.pop() {
             self.names.entry(folder).or_insert_with(|| path.clone());
             path.push(OsStr::from_bytes(&name));
+        }
+        if self.names.len() < NR_NAMES_MAX {
+            self.names.entry(file).or_insert_with(|| path.clone());
         }
         Some(path.display().to_string())
     }

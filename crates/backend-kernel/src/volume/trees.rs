@@ -17,6 +17,8 @@ const LARGE: usize = 2 << 20;
 /// How much is likely to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
+    /// One item, the first: the kernel does not look at the rest of the leaf for others.
+    One,
     /// Items of one inode or extent.
     Small,
     /// A tree.
@@ -63,11 +65,15 @@ impl Trees {
         range: KeyRange,
         min_transid: u64,
     ) -> Result<u32, VolumeError> {
-        let buffer = match size {
-            Size::Small => &mut self.small,
-            Size::Large => self.large.get_or_insert_with(|| SearchBuffer::new(LARGE)),
+        let (buffer, nr_max) = match size {
+            Size::One => (&mut self.small, 1),
+            Size::Small => (&mut self.small, u32::MAX),
+            Size::Large => {
+                let large = self.large.get_or_insert_with(|| SearchBuffer::new(LARGE));
+                (large, u32::MAX)
+            }
         };
-        match ioctl_trees::tree_search(&self.fd, tree, range, u32::MAX, min_transid, buffer) {
+        match ioctl_trees::tree_search(&self.fd, tree, range, nr_max, min_transid, buffer) {
             Err(Errno::ENOENT) => Ok(0),
             Err(errno) => Err(fatal(&format!("search the {tree}"), errno)),
             Ok(nr_items) => {
@@ -80,7 +86,7 @@ impl Trees {
     /// Returns what the last search of that size found.
     pub(super) fn items(&self, size: Size, nr_items: u32) -> SearchItems<'_> {
         let buffer = match size {
-            Size::Small => self.small.items(),
+            Size::One | Size::Small => self.small.items(),
             Size::Large => self.large.as_ref().map_or(&[][..], SearchBuffer::items),
         };
         SearchItems::new(buffer, nr_items)
@@ -90,6 +96,7 @@ impl Trees {
     /// another item would have fitted.
     pub(super) fn is_all(&self, size: Size, found_bytes: usize) -> bool {
         let buffer_bytes = match size {
+            Size::One => return true,
             Size::Small => 2 * self.node_bytes,
             Size::Large => LARGE,
         };
@@ -138,7 +145,7 @@ impl Trees {
     ) -> Result<Option<InodeItem>, VolumeError> {
         let mut found = None;
         let range = KeyRange::of(inode, Key::INODE_ITEM);
-        self.each(Size::Small, TreeId(root), range, 0, |item| {
+        self.each(Size::One, TreeId(root), range, 0, |item| {
             found = Some(InodeItem::decode(item.bytes)?);
             Ok(ControlFlow::Break(()))
         })?;
@@ -153,7 +160,7 @@ impl Trees {
     ) -> Result<Option<(u64, Vec<u8>)>, VolumeError> {
         let mut found = None;
         let range = KeyRange::of(inode, Key::INODE_REF);
-        self.each(Size::Small, TreeId(root), range, 0, |item| {
+        self.each(Size::One, TreeId(root), range, 0, |item| {
             let name = NameItem::decode_inode_ref(item.bytes)?.name.to_vec();
             found = Some((item.key.offset, name));
             Ok(ControlFlow::Break(()))
@@ -168,7 +175,7 @@ impl Trees {
     ) -> Result<Option<(u64, u64, Vec<u8>)>, VolumeError> {
         let mut found = None;
         let range = KeyRange::of(root, Key::ROOT_BACKREF);
-        self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
+        self.each(Size::One, TreeId::ROOT, range, 0, |item| {
             let name = NameItem::decode_root_ref(item.bytes)?;
             let directory = name.directory.unwrap_or(0);
             found = Some((item.key.offset, directory, name.name.to_vec()));
@@ -192,7 +199,7 @@ impl Trees {
     pub(super) fn bytes_of(&mut self, root: u64) -> Result<u64, VolumeError> {
         let mut found = 0;
         let range = KeyRange::of(root, Key::ROOT_ITEM);
-        self.each(Size::Small, TreeId::ROOT, range, 0, |item| {
+        self.each(Size::One, TreeId::ROOT, range, 0, |item| {
             found = RootItem::decode(item.bytes)?.used_bytes;
             Ok(ControlFlow::Continue(()))
         })?;

@@ -153,8 +153,8 @@ impl History for TreeVolume {
             last: key,
         };
         let mut generation = None;
-        let nr_items = self.trees.search(Size::Small, TreeId::EXTENT, range, 0)?;
-        if let Some(item) = self.trees.items(Size::Small, nr_items).next() {
+        let nr_items = self.trees.search(Size::One, TreeId::EXTENT, range, 0)?;
+        if let Some(item) = self.trees.items(Size::One, nr_items).next() {
             let wrong = |error| damaged(TreeId::EXTENT, key, &error);
             let item = ExtentItem::decode(item.map_err(wrong)?.bytes).map_err(wrong)?;
             generation = item.is_data.then_some(item.generation);
