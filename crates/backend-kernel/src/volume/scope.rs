@@ -31,6 +31,13 @@ const LOOK: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 const LOOK_INTO: OFlags = LOOK.union(OFlags::DIRECTORY);
 
+/// Opens a folder to be listed. Listing is no access if this is the owner to say so: it would
+/// change the folder, once a day at least, and with it the filesystem.
+fn open_folder(at: impl AsFd, path: impl rustix::path::Arg + Copy) -> rustix::io::Result<OwnedFd> {
+    let open = |flags| openat(at.as_fd(), path, flags, Mode::empty());
+    open(LOOK_INTO | OFlags::NOATIME).or_else(|_| open(LOOK_INTO))
+}
+
 /// A path that was named.
 #[derive(Debug)]
 struct Top {
@@ -219,7 +226,7 @@ impl Scope {
                 (options.on_found)();
                 visit(top.id, top.path.clone());
             }
-            true => match openat(CWD, top.path.as_path(), LOOK_INTO, Mode::empty()) {
+            true => match open_folder(CWD, top.path.as_path()) {
                 Ok(fd) => self.walk(&fd, &top.path, top.id.root, options, DEPTH_MAX, visit),
                 Err(errno) => self.skip(top.path.clone(), SkipReason::Refused(errno_of(errno))),
             },
@@ -276,7 +283,7 @@ impl Scope {
                     self.skip(path, SkipReason::Folder);
                 }
                 FileType::Directory => {
-                    let inner = openat(folder, name, LOOK_INTO, Mode::empty()).map_err(errno_of);
+                    let inner = open_folder(folder, name).map_err(errno_of);
                     let rooted = inner.map_err(SkipReason::Refused).and_then(|inner| {
                         let dev = fstat(&inner).map_err(|it| SkipReason::Refused(errno_of(it)))?;
                         let opened = || inner.try_clone().map_err(|_| rustix::io::Errno::MFILE);
