@@ -8,6 +8,7 @@ mod json;
 mod memory;
 mod page;
 mod paths;
+pub(crate) mod program;
 mod progress;
 mod report;
 pub(crate) mod scratch;
@@ -78,6 +79,7 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         is_within_files: is_within_files(&arguments.dedupe_options),
         plan_bytes_max: arguments.plan_memory.unwrap_or_else(memory::for_plan),
         lists_all: arguments.verbose,
+        program: program::number(),
         ..Options::default()
     };
     watch.tell("writing back what is dirty");
@@ -87,7 +89,7 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
             let summary = dupes::run(&mut *volume, &options, &mut scratch, &mut watch);
             summary.map(|summary| Told::of_summary(summary, &options, volume.space_rule()))
         }
-        false => plan(&mut *volume, &options, &mut scratch, &mut watch),
+        false => look(&mut *volume, &options, &mut scratch, &mut watch),
     };
     watch.finish();
     let mut told = match told {
@@ -176,16 +178,14 @@ fn scope_of(paths: &[std::path::PathBuf]) -> String {
 }
 
 /// Finds and plans; changes nothing.
-fn plan(
+fn look(
     volume: &mut dyn ::volume::Volume,
     options: &Options,
     scratch: &mut dyn dupes::Scratch,
     watch: &mut dyn Watch,
 ) -> Result<Told, Stopped> {
-    let mut report = dupes::Report::default();
-    let found = dupes::find(volume, options, scratch, watch, &mut report)?;
-    let plan = found.plan(volume, options, watch, &mut report)?;
-    Told::of_plan(report, plan, options, volume)
+    let findings = dupes::look(volume, options, scratch, watch)?;
+    Told::of_findings(findings, options, volume)
 }
 
 /// Returns what was skipped though it was named, or what should have been looked at: links and

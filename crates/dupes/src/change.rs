@@ -23,7 +23,7 @@ pub struct Change {
 
 impl Changes {
     /// Returns every file for which something changes, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (FileId, Change)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (FileId, Change)> {
         self.0.iter().map(|(file, change)| (*file, *change))
     }
 

@@ -11,17 +11,20 @@
 //!    comes of it;
 //! 4. `execute` has the kernel compare and share, and looks at what became of it.
 //!
-//! [`run`] is all of it, [`find`] and [`Found::plan`] stop before anything is changed. Everything
-//! happens on a [`volume::Volume`]; this crate has no system calls, no clock and no threads.
+//! [`run`] is all of it; [`look`] stops before anything is changed, as do [`find`] and
+//! [`Found::plan`]. `answer` has the volume remember what a look found. Everything happens on
+//! a [`volume::Volume`]; this crate has no system calls, no clock and no threads.
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod bits;
 mod catalog;
 mod change;
 mod classes;
 mod execute;
 mod hash;
+mod look;
 mod options;
 mod plan;
 mod radix;
@@ -37,6 +40,7 @@ mod run;
 
 pub use change::{Change, Changes};
 pub use execute::{Done, Failure, Why};
+pub use look::{Findings, look};
 pub use options::{Options, Rewrite, ScanMode};
 pub use plan::{
     Batch, Group, Plan, Prediction, Removed, RewriteRun, Rewriting, Stay, StayReason, Step,

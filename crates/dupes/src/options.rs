@@ -46,6 +46,9 @@ pub struct Options {
     /// Whether everything that is moved and goes is kept to be told, or the largest of it. It takes
     /// about as much memory again as the plan.
     pub lists_all: bool,
+    /// A number for the program that asks, if what it is told may be what was found the last time:
+    /// another program may find something else. `None`: everything is planned anew.
+    pub program: Option<u64>,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             is_within_files: true,
             nr_rounds_max: 2,
             lists_all: false,
+            program: None,
         }
     }
 }

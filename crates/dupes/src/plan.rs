@@ -211,6 +211,18 @@ pub enum StayReason {
     TooManyReferences,
 }
 
+impl StayReason {
+    /// All of them.
+    pub(crate) const ALL: [StayReason; 6] = [
+        StayReason::Needed,
+        StayReason::NotMovable,
+        StayReason::OutOfSight,
+        StayReason::Preallocated,
+        StayReason::EndOfFile,
+        StayReason::TooManyReferences,
+    ];
+}
+
 /// Makes a plan.
 ///
 /// # Errors

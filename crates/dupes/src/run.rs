@@ -3,10 +3,12 @@
 use rustc_hash::FxHashSet;
 use volume::{ChecksumStrength, FileRange, Volume};
 
+use crate::answer;
 use crate::catalog::{BlockId, Catalog};
 use crate::change::Changes;
 use crate::classes::{self, Classes};
 use crate::execute::{self, Done};
+use crate::look::Findings;
 use crate::options::Options;
 use crate::plan::{self, Group, Plan, Prediction, Removed, Stay};
 use crate::report::{Report, Stopped};
@@ -53,6 +55,8 @@ pub struct Summary {
     pub used_after: u64,
     /// Why it ended early, if it did.
     pub stopped: Option<Stopped>,
+    /// Whether there was nothing to be done the last time, and nothing has changed since.
+    pub is_remembered: bool,
 }
 
 /// Looks for equal blocks in everything in scope.
@@ -180,7 +184,15 @@ pub fn run(
         used_before,
         used_after: used_before,
         stopped: None,
+        is_remembered: false,
     };
+    let remembered = answer::recall(volume, options)?;
+    if let Some(mut findings) = remembered.filter(|findings| findings.is_idle) {
+        summary.is_remembered = true;
+        summary.report = std::mem::take(&mut findings.report);
+        summary.rounds.push(Round::of(findings, Done::default()));
+        return Ok(summary);
+    }
     let is_weak = volume.checksum_strength() == Some(ChecksumStrength::Weak);
     let mut distrusted = FxHashSet::default();
     for _ in 0..options.nr_rounds_max.max(1) {
@@ -196,24 +208,18 @@ pub fn run(
                 break;
             }
         };
-        summary.report = report;
         let (done, stopped) = execute::execute(&plan, volume, watch);
         for range in done.differing() {
             distrusted.extend(found.locations_of(&plan, &range));
         }
         let goes_on = is_weak && stopped.is_none() && done.differing().next().is_some();
         summary.stopped = stopped;
-        summary.rounds.push(Round {
-            prediction: plan.prediction,
-            changes: plan.changes(),
-            groups: plan.groups(options.lists_all),
-            removed: match options.lists_all {
-                true => plan.removed,
-                false => Vec::new(),
-            },
-            stays: plan.stays,
-            done,
-        });
+        let mut findings = Findings::of(report, plan, options);
+        if findings.is_idle && summary.rounds.is_empty() {
+            answer::learn(volume, options, &findings)?;
+        }
+        summary.report = std::mem::take(&mut findings.report);
+        summary.rounds.push(Round::of(findings, done));
         if !goes_on {
             break;
         }
@@ -222,6 +228,20 @@ pub fn run(
         summary.used_after = volume.used_bytes()?;
     }
     Ok(summary)
+}
+
+impl Round {
+    /// Returns what was found, and what was done then.
+    fn of(findings: Findings, done: Done) -> Round {
+        Round {
+            prediction: findings.prediction,
+            changes: findings.changes,
+            groups: findings.groups,
+            removed: findings.removed,
+            stays: findings.stays,
+            done,
+        }
+    }
 }
 
 impl Step {

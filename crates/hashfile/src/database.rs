@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,6 +143,11 @@ impl Database {
         };
         database.check(subject)?;
         Ok(database)
+    }
+
+    /// Returns the file itself.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Begins to read.

@@ -66,15 +66,20 @@ pub(crate) struct Remembering {
 }
 
 impl Remembering {
-    pub(crate) fn open(inner: Box<dyn Stamps>, path: &Path) -> Result<Remembering, HashfileError> {
+    pub(crate) fn open(
+        mut inner: Box<dyn Stamps>,
+        path: &Path,
+    ) -> Result<Remembering, HashfileError> {
         let block_bytes = inner.block_bytes();
         let subject = Subject {
             filesystem: inner.filesystem(),
             way: Way::Files,
             block_bytes,
         };
+        let database = Database::open(path, &subject)?;
+        inner.leave_out(database.fd());
         Ok(Remembering {
-            database: Database::open(path, &subject)?,
+            database,
             inner,
             block_bytes,
             seen: FxHashMap::default(),

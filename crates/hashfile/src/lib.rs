@@ -6,6 +6,8 @@
 //! each time, so that options may change from run to run, and a run with a hashfile finds what one
 //! without finds. `update` says what is believed and why.
 //!
+//! Besides, it keeps `answers`: what a run told, for as long as nothing changes at all.
+//!
 //! Where the trees of a btrfs can be asked (`trees`), they are asked only for what is newer than
 //! the hashfile. Elsewhere (`files`) every file is looked at, and not read again if inode, size,
 //! times and map are the same.
@@ -17,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod bytes;
 mod database;
 mod error;

@@ -3,6 +3,7 @@
 //! To whoever looks for duplicates it is the volume that it stands before: pages come from the
 //! database once that is up to date, values of blocks too, everything else from the volume.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use volume::{
@@ -10,6 +11,8 @@ use volume::{
     ValueKind, Volume, VolumeError,
 };
 
+use crate::answers;
+use crate::bytes::put;
 use crate::database::{Database, FILES, NR_RUNS, Subject, Way};
 use crate::error::HashfileError;
 use crate::rows::{take_extents, take_file};
@@ -30,22 +33,33 @@ pub(crate) struct Remembering {
     run: Option<u64>,
     /// Whether it learned something that nobody has confirmed.
     has_learned: bool,
+    /// Whether the hashfile is on the filesystem that it is about: to remember an answer there
+    /// would be the change that outdates it.
+    is_within: bool,
+    /// The last transaction before a question was asked.
+    asked_after: Option<u64>,
 }
 
 impl Remembering {
-    pub(crate) fn open(inner: Box<dyn History>, path: &Path) -> Result<Remembering, HashfileError> {
+    pub(crate) fn open(
+        mut inner: Box<dyn History>,
+        path: &Path,
+    ) -> Result<Remembering, HashfileError> {
         let subject = Subject {
             filesystem: inner.filesystem(),
             way: Way::Trees,
             block_bytes: inner.block_bytes(),
         };
+        let database = Database::open(path, &subject)?;
         Ok(Remembering {
-            database: Database::open(path, &subject)?,
+            is_within: inner.leave_out(database.fd()),
+            database,
             inner,
             updated: Updated::default(),
             pending: Pending::new(),
             run: None,
             has_learned: false,
+            asked_after: None,
         })
     }
 
@@ -59,6 +73,16 @@ impl Remembering {
         self.run = None;
         self.has_learned = false;
         Ok(())
+    }
+
+    /// Returns a question with what is in scope, as the key of its answer.
+    fn key_of(&self, question: &[u64]) -> Vec<u8> {
+        let mut hasher = DefaultHasher::new();
+        self.inner.hash_scope(&mut hasher);
+        let mut key = Vec::new();
+        question.iter().for_each(|number| put(&mut key, *number));
+        put(&mut key, hasher.finish());
+        key
     }
 
     /// Writes what was learned.
@@ -192,5 +216,32 @@ impl Volume for Remembering {
             true => self.flush(),
             false => Ok(()),
         }
+    }
+
+    fn recall_answer(&mut self, question: &[u64]) -> Result<Option<Vec<u64>>, VolumeError> {
+        if self.is_within {
+            return Ok(None);
+        }
+        let transid = self.inner.moment()?.transid;
+        self.asked_after = Some(transid);
+        let recalled = answers::recall(&self.database, &self.key_of(question), transid);
+        recalled.map_err(|error| fatal(&error))
+    }
+
+    fn learn_answer(
+        &mut self,
+        question: &[u64],
+        answer: &mut dyn Iterator<Item = u64>,
+    ) -> Result<(), VolumeError> {
+        let Some(asked_after) = self.asked_after else {
+            return Ok(());
+        };
+        // What somebody changed meanwhile has outdated it already.
+        if self.inner.moment()?.transid != asked_after {
+            return Ok(());
+        }
+        let key = self.key_of(question);
+        let learned = answers::learn(&mut self.database, &key, asked_after, answer);
+        learned.map_err(|error| fatal(&error))
     }
 }

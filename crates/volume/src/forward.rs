@@ -148,6 +148,23 @@ macro_rules! forward {
             $self $($at)* .learn(kind, learned)
         }
     };
+    (@ ($self:ident $($at:tt)*) recall_answer) => {
+        fn recall_answer(
+            &mut $self,
+            question: &[u64],
+        ) -> Result<Option<Vec<u64>>, $crate::VolumeError> {
+            $self $($at)* .recall_answer(question)
+        }
+    };
+    (@ ($self:ident $($at:tt)*) learn_answer) => {
+        fn learn_answer(
+            &mut $self,
+            question: &[u64],
+            answer: &mut dyn Iterator<Item = u64>,
+        ) -> Result<(), $crate::VolumeError> {
+            $self $($at)* .learn_answer(question, answer)
+        }
+    };
     (@ ($self:ident $($at:tt)*) work) => {
         fn work(&$self) -> $crate::Work {
             $self $($at)* .work()

@@ -4,13 +4,16 @@
 //! Who remembers a volume asks these. They tell of whole subvolumes, in scope or not, for what is
 //! remembered are facts and no selections.
 
+use std::hash::Hasher;
+use std::os::fd::BorrowedFd;
+
 use crate::{Extent, File, FileExtent, FileId, Volume, VolumeError};
 
 /// A state of the filesystem that is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The last transaction that is part of it: everything done before is, everything done later
-    /// carries a larger number.
+    /// carries a larger number. So two moments with the same are of one state.
     pub transid: u64,
     /// The subvolumes that there are, by their numbers.
     pub subvolumes: Vec<Subvolume>,
@@ -88,6 +91,15 @@ pub trait History: Volume {
     /// Returns the subvolumes in which something may be in scope.
     fn roots_in_scope(&self) -> Vec<u64>;
 
+    /// Feeds everything that decides on what is in scope.
+    fn hash_scope(&self, hasher: &mut dyn Hasher);
+
+    /// Takes a file of somebody who stands before the volume out of scope if it is on this
+    /// filesystem; returns whether it is.
+    fn leave_out(&mut self, _file: BorrowedFd<'_>) -> bool {
+        false
+    }
+
     /// Tells everything in a subvolume from an inode on. Returns the inode at which to go on once
     /// about `nr_items_max` items were told, `None` at the end.
     ///
@@ -160,4 +172,8 @@ pub trait Stamps: Volume {
 
     /// Returns when a file was changed last; `None` if it cannot be told.
     fn stamp(&mut self, file: FileId) -> Option<Stamp>;
+
+    /// Takes a file of somebody who stands before the volume out of scope if it is on this
+    /// filesystem.
+    fn leave_out(&mut self, _file: BorrowedFd<'_>) {}
 }

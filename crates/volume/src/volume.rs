@@ -171,6 +171,28 @@ pub trait Volume {
         Ok(())
     }
 
+    /// Returns the answer that is remembered to a question, if nothing has changed in the whole
+    /// filesystem, in scope or not, since it was found. What is in scope is part of any question.
+    ///
+    /// # Errors
+    /// [`VolumeError::Fatal`] only.
+    fn recall_answer(&mut self, _question: &[u64]) -> Result<Option<Vec<u64>>, VolumeError> {
+        Ok(None)
+    }
+
+    /// Is told the answer to the question that was asked last; it is remembered if nothing has
+    /// changed since then, and if it is not too long.
+    ///
+    /// # Errors
+    /// [`VolumeError::Fatal`] only.
+    fn learn_answer(
+        &mut self,
+        _question: &[u64],
+        _answer: &mut dyn Iterator<Item = u64>,
+    ) -> Result<(), VolumeError> {
+        Ok(())
+    }
+
     /// Returns what was asked of the filesystem so far, as far as it is counted.
     fn work(&self) -> Work {
         Work::default()

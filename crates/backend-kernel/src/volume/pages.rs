@@ -4,6 +4,7 @@
 //! items of the inode.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ const PAGE_LEN: usize = 1 << 16;
 const ITEM_LEN: u64 = 25;
 
 /// Which inodes of a subvolume are in scope.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum RootScope {
     /// All of them.
     All,
@@ -46,6 +47,8 @@ pub(super) struct Pages {
     /// The subvolumes.
     roots: BTreeMap<u64, RootScope>,
     min_bytes: u64,
+    /// The file of somebody who stands before the volume; it is not.
+    left_out: Option<FileId>,
     /// Time spent in all pages so far: what another pass over the trees would take.
     pub(super) spent: Duration,
     /// What the walk saw, in scope or not.
@@ -62,6 +65,7 @@ impl Pages {
         Pages {
             roots,
             min_bytes,
+            left_out: None,
             spent: Duration::ZERO,
             memo: Memo::default(),
             births: Births::default(),
@@ -75,10 +79,23 @@ impl Pages {
         self.roots.keys().copied()
     }
 
+    /// Takes a file out of scope, for [`Pages::has`] only: whoever stands before asks that.
+    pub(super) fn leave_out(&mut self, file: FileId) {
+        self.left_out = Some(file);
+    }
+
+    /// Feeds everything that decides on what is in scope.
+    pub(super) fn hash_scope(&self, mut hasher: &mut dyn Hasher) {
+        (&self.roots, self.min_bytes, self.left_out).hash(&mut hasher);
+    }
+
     /// Returns whether a file with a name is in scope.
     pub(super) fn has(&self, file: &File) -> bool {
         let of_root = self.roots.get(&file.id.root);
-        self.min_bytes <= file.size && of_root.is_some_and(|scope| scope.has(file.id.inode))
+        let is_left_out = self.left_out == Some(file.id);
+        !is_left_out
+            && self.min_bytes <= file.size
+            && of_root.is_some_and(|scope| scope.has(file.id.inode))
     }
 
     /// Returns about which part of the walk is done. Blocks of trees are not full, so that it may

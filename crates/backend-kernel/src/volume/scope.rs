@@ -340,6 +340,16 @@ fn filesystem_of(fd: impl AsFd) -> Result<Filesystem, Errno> {
     Ok(Filesystem::Other(stat.st_dev))
 }
 
+/// Returns whether a descriptor is on the btrfs with this id.
+pub(super) fn is_on_btrfs(fd: impl AsFd, id: [u8; 16]) -> bool {
+    filesystem_of(fd) == Ok(Filesystem::Btrfs(id))
+}
+
+/// Returns whether two descriptors are on one filesystem.
+pub(super) fn are_together(one: impl AsFd, other: impl AsFd) -> bool {
+    filesystem_of(one).is_ok_and(|filesystem| filesystem_of(other) == Ok(filesystem))
+}
+
 /// Returns whether nothing is mounted in the folder, so that its tree says what is in it.
 fn has_no_mounts_below(path: &Path, mounts: &[place::MountLine]) -> bool {
     let Ok(path) = path.canonicalize() else {

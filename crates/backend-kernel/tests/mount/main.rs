@@ -9,6 +9,7 @@ mod damage;
 mod directory;
 mod files;
 mod looks;
+mod moments;
 mod subject;
 mod volume_of_trees;
 
@@ -36,6 +37,7 @@ fn main() {
         cleanup::TESTS,
         damage::TESTS,
         looks::TESTS,
+        moments::TESTS,
         volume_of_trees::TESTS,
     ]
     .concat();

@@ -65,7 +65,8 @@ pub(crate) struct DupesArguments {
     #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
     pub(crate) dedupe_options: Vec<DedupeWord>,
     /// Remember in this file what was found out, and ask and read the next time only what has
-    /// changed since; it is made if it is not there. It is about one filesystem.
+    /// changed since, and plan only if anything has; it is made if it is not there. It is about one
+    /// filesystem, and best lies on another one.
     #[arg(long, value_name = "FILE")]
     pub(crate) hashfile: Option<PathBuf>,
     /// The most memory for a plan, about: 150 bytes for each extent that could go, as much for each

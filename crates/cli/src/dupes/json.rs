@@ -27,6 +27,7 @@ pub(super) fn object(told: &Told, volume: &mut dyn Volume) -> Value {
         "tree_items": work.nr_items,
         "opened_files": work.nr_opened,
         "extents": report.nr_extents,
+        "is_remembered": told.is_remembered,
         "used_bytes": told.used_before(),
         "predicted": prediction(&told.prediction, told.is_at_most()),
         "groups": groups,

@@ -3,7 +3,7 @@
 
 use backend_kernel::volume::{SkipReason, Skipped};
 use dupes::{
-    Changes, Failure, Group, Options, Plan, Prediction, Removed, Rewrite, Round, Stay, Stopped,
+    Changes, Failure, Findings, Group, Options, Prediction, Removed, Rewrite, Round, Stay, Stopped,
     Summary, Why,
 };
 use volume::{SpaceRule, Volume};
@@ -26,6 +26,8 @@ pub(crate) struct Told {
     pub(super) groups: Vec<Group>,
     pub(super) stays: Vec<Stay>,
     used_before: u64,
+    /// Whether it is what was found the last time.
+    pub(super) is_remembered: bool,
     pub(super) done: Option<Done>,
     skipped: Vec<Skipped>,
 }
@@ -44,26 +46,23 @@ pub(super) struct Done {
 }
 
 impl Told {
-    /// Returns what a plan says that was made with these options.
-    pub(crate) fn of_plan(
-        report: dupes::Report,
-        plan: Plan,
+    /// Returns what a look says that was made with these options.
+    pub(crate) fn of_findings(
+        findings: Findings,
         options: &Options,
         volume: &mut dyn Volume,
     ) -> Result<Told, Stopped> {
         Ok(Told {
-            report,
+            report: findings.report,
             rewrite: options.rewrite,
             rule: volume.space_rule(),
-            changes: plan.changes(),
-            groups: plan.groups(options.lists_all),
-            removed: match options.lists_all {
-                true => plan.removed,
-                false => Vec::new(),
-            },
-            prediction: plan.prediction,
-            stays: plan.stays,
+            removed: findings.removed,
+            prediction: findings.prediction,
+            changes: findings.changes,
+            groups: findings.groups,
+            stays: findings.stays,
             used_before: volume.used_bytes()?,
+            is_remembered: findings.is_remembered,
             done: None,
             skipped: Vec::new(),
         })
@@ -102,6 +101,7 @@ impl Told {
             changes: first.map(|round| round.changes.clone()).unwrap_or_default(),
             groups: first.map(|round| round.groups.clone()).unwrap_or_default(),
             used_before: summary.used_before,
+            is_remembered: summary.is_remembered,
             stays: match summary.rounds.last() {
                 Some(round) => round.stays.clone(),
                 None => Vec::new(),

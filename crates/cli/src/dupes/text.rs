@@ -27,11 +27,15 @@ pub(super) fn print(told: &Told, volume: &mut dyn Volume, is_quiet: bool, is_ver
     };
     let report = &told.report;
     print::line(format!(
-        "{} files, {} of data in {} extents, {} read",
+        "{} files, {} of data in {} extents, {} read{}",
         report.nr_files,
         size(report.scanned_bytes),
         report.nr_extents,
         size(report.read_bytes),
+        match told.is_remembered {
+            true => "; nothing has changed since the last time",
+            false => "",
+        },
     ));
     groups(told, volume, nr_listed, nr_targets);
     if is_verbose {

@@ -8,6 +8,7 @@ mod as_volume;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use data::Digest;
@@ -45,6 +46,8 @@ struct Placed {
 pub(crate) struct Shared {
     pub(crate) volume: ModelVolume,
     transid: u64,
+    /// What was committed last.
+    committed: u64,
     files: BTreeMap<FileId, Noted>,
     /// The folders' contents, and who changed them last.
     folders: BTreeMap<u64, (Vec<u64>, u64)>,
@@ -69,6 +72,7 @@ impl Chronicle {
         Chronicle(Rc::new(RefCell::new(Shared {
             volume,
             transid: 7,
+            committed: 0,
             files: BTreeMap::new(),
             folders: BTreeMap::new(),
             placed: BTreeMap::new(),
@@ -235,7 +239,8 @@ impl Shared {
         of_root.map(|id| id.inode).collect()
     }
 
-    /// Commits: whatever changed until now has this transaction at most.
+    /// Commits: whatever changed until now has this transaction at most. Where nothing has changed
+    /// there is none.
     fn commit(&mut self) -> Result<(), VolumeError> {
         self.volume.sync()?;
         for id in self.volume.files().into_keys().collect::<Vec<_>>() {
@@ -262,7 +267,12 @@ impl Shared {
         }
         let files = self.volume.files();
         self.files.retain(|id, _| files.contains_key(id));
-        self.transid += 1;
+        let state = (&self.files, &self.folders, &self.placed, self.extents());
+        let state = digest(&format!("{state:?}"));
+        if self.committed != state {
+            self.committed = state;
+            self.transid += 1;
+        }
         Ok(())
     }
 }
@@ -277,7 +287,6 @@ fn bare(item: FileExtent) -> (u64, u64, u64, bool, u64) {
 }
 
 fn digest(text: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
@@ -313,6 +322,11 @@ impl History for Chronicle {
 
     fn roots_in_scope(&self) -> Vec<u64> {
         self.0.borrow_mut().roots().into_iter().collect()
+    }
+
+    fn hash_scope(&self, mut hasher: &mut dyn Hasher) {
+        let shared = self.0.borrow();
+        (shared.min_bytes, &shared.excluded).hash(&mut hasher);
     }
 
     fn walk(

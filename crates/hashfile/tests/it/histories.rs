@@ -10,6 +10,7 @@ use rules::Profile;
 use tempfile::TempDir;
 use volume::Volume;
 
+use crate::answers;
 use crate::chronicle::Chronicle;
 use crate::ops::{self, Op};
 
@@ -25,6 +26,8 @@ struct Round {
     /// The inode that is out of scope.
     excluded: u64,
     dedupes: bool,
+    /// Whether it is asked what was found the last time.
+    looks: bool,
     /// After how many calls a run before it is killed.
     killed_after: Option<u32>,
 }
@@ -44,10 +47,11 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
         prop_oneof![4 => Just(0_u64), 1 => Just(8192_u64)],
         prop_oneof![3 => Just(0_u64), 1 => 257..264_u64],
         prop::bool::weighted(0.3),
+        prop::bool::weighted(0.7),
         prop::option::weighted(0.4, 0..40_u32),
     );
     let round = round.prop_map(
-        |(ops, balanced, scan, rewrite, min_bytes, excluded, dedupes, killed_after)| Round {
+        |(ops, balanced, scan, rewrite, min_bytes, excluded, dedupes, looks, killed_after)| Round {
             ops,
             balanced,
             scan,
@@ -55,6 +59,7 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
             min_bytes,
             excluded,
             dedupes,
+            looks,
             killed_after,
         },
     );
@@ -79,11 +84,11 @@ fn planned(volume: &mut dyn Volume, options: &Options) -> Result<(String, u64), 
     Ok((format!("{counts:?} {plan:#?}"), report.read_bytes))
 }
 
-fn remembering(chronicle: &Chronicle, path: &Path) -> Box<dyn Volume> {
+pub(crate) fn remembering(chronicle: &Chronicle, path: &Path) -> Box<dyn Volume> {
     hashfile::open_trees(Box::new(chronicle.clone()), path).expect("a hashfile")
 }
 
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let mut machine = Machine::new(Profile::latest().expect("a profile"));
     ops::begin(machine.fs_mut());
     machine
@@ -123,6 +128,10 @@ fn check(rounds: &[Round]) {
         if let Some(nr_calls) = round.killed_after {
             kill(&chronicle, &path, &options, nr_calls);
         }
+        // What was found the last time is believed before this run has looked at anything.
+        if round.looks {
+            answers::check(&chronicle, &path, &options);
+        }
         let mut plain = chronicle.fork();
         let (expected, read_bytes) = planned(&mut plain, &options).expect("nothing fails");
         let mut volume = remembering(&chronicle, &path);
@@ -137,8 +146,15 @@ fn check(rounds: &[Round]) {
         assert_eq!(read_again, 0, "nothing has changed, and something is read");
         if round.dedupes {
             let run = |volume: &mut dyn Volume| {
+                let options = Options {
+                    program: Some(answers::PROGRAM),
+                    ..options
+                };
                 let summary = dupes::run(volume, &options, &mut InMemory, &mut Unwatched);
-                summary.expect("the run begins").used_after
+                let summary = summary.expect("the run begins");
+                let done = |round: &dupes::Round| (round.prediction, round.done.freed_bytes);
+                let rounds: Vec<_> = summary.rounds.iter().map(done).collect();
+                (rounds, summary.used_after)
             };
             assert_eq!(run(&mut *volume), run(&mut plain));
         }

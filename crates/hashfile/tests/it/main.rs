@@ -3,6 +3,7 @@
 //!
 //! `XSAME_TREES` says how many histories each property draws; the default keeps `cargo test` short.
 
+mod answers;
 mod chronicle;
 mod damage;
 mod histories;

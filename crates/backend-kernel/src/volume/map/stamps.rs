@@ -1,11 +1,14 @@
 //! When files were changed last, as `stat` tells.
 
+use std::os::fd::BorrowedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{fstat, fstatvfs};
 use volume::{FileId, Stamp, Stamps};
 
 use super::MapVolume;
+use crate::volume::files::inode_of;
+use crate::volume::scope::are_together;
 use crate::{ioctl_space, ioctl_trees};
 
 /// Nanoseconds after which a change gets another time, whatever the tick of the kernel is.
@@ -44,5 +47,17 @@ impl Stamps for MapVolume {
             ctime,
             is_settled: SETTLED <= now.saturating_sub(ctime),
         })
+    }
+
+    fn leave_out(&mut self, file: BorrowedFd<'_>) {
+        let root = match self.is_btrfs {
+            true => ioctl_trees::tree_of(file).map(|root| root.0),
+            false => Ok(0),
+        };
+        if are_together(&self.fd, file)
+            && let (Ok(root), Ok(inode)) = (root, inode_of(file))
+        {
+            self.files.remove(&FileId { root, inode });
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! What is gone left its leaf, and that may have gone with it: no search tells. It is found by
 //! what its folder has in it, for that changed.
 
+use std::hash::Hasher;
 use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 
 use ondisk::{DirItem, ExtentItem, FileExtentItem, InodeItem, Key, KeyRange, RootItem};
 use ondisk::{SearchItem, TreeId};
@@ -15,10 +17,12 @@ use volume::{
 };
 
 use super::TreeVolume;
-use crate::ioctl;
+use crate::volume::files::inode_of;
 use crate::volume::pages::{file_extent_of, file_of, is_file};
+use crate::volume::scope::is_on_btrfs;
 use crate::volume::trees::{FS_TREE, Size, damaged, inodes_from};
 use crate::volume::{commit, fatal};
+use crate::{ioctl, ioctl_trees};
 
 impl History for TreeVolume {
     fn filesystem(&self) -> [u8; 16] {
@@ -71,6 +75,22 @@ impl History for TreeVolume {
 
     fn roots_in_scope(&self) -> Vec<u64> {
         self.pages.roots().collect()
+    }
+
+    fn hash_scope(&self, hasher: &mut dyn Hasher) {
+        self.pages.hash_scope(hasher);
+    }
+
+    fn leave_out(&mut self, file: BorrowedFd<'_>) -> bool {
+        let is_ours = is_on_btrfs(file, self.filesystem);
+        if is_ours
+            && let Ok(root) = ioctl_trees::tree_of(file)
+            && let Ok(inode) = inode_of(file)
+        {
+            let root = root.0;
+            self.pages.leave_out(FileId { root, inode });
+        }
+        is_ours
     }
 
     fn walk(
