@@ -2,10 +2,7 @@
 //!
 //! Every function here is safe to call: it takes buffers that it knows to be as long as the kernel
 //! may write. What the answers mean is other files' business.
-#![expect(
-    unsafe_code,
-    reason = "one of the three files that talk to the kernel raw"
-)]
+#![expect(unsafe_code, reason = "a file that talks to the kernel raw")]
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -3,10 +3,7 @@
 //!
 //! It knows bytes and pages, not what a request is. What lies behind the edge is really unmapped:
 //! `PROT_NONE` would not do, a User Mode Linux kernel reads such pages.
-#![expect(
-    unsafe_code,
-    reason = "one of the three files that talk to the kernel raw"
-)]
+#![expect(unsafe_code, reason = "a file that talks to the kernel raw")]
 
 use std::ffi::c_void;
 use std::io;

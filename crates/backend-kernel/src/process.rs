@@ -1,10 +1,7 @@
 //! What concerns this process, its threads and its children: callers without privilege, private
 //! mounts, children that end with their parent, marks by which a later start tells whether a
 //! process still lives.
-#![expect(
-    unsafe_code,
-    reason = "one of the three files that talk to the kernel raw"
-)]
+#![expect(unsafe_code, reason = "a file that talks to the kernel raw")]
 
 use std::fs;
 use std::io;

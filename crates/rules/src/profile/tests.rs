@@ -143,3 +143,19 @@ fn plans_put_back_what_they_take() {
         }
     }
 }
+
+#[test]
+fn what_only_old_kernels_refuse_is_within_reach_of_those_and_hides_what_is_asked_later() {
+    let ids = |name: &str, is_kernel| -> Vec<&str> {
+        let rules = named(name).rules_in_reach(is_kernel);
+        rules.iter().map(|rule| rule.id).collect()
+    };
+    let old = ids("linux-5.10", true);
+    assert!(old.contains(&"clone-other-mount") && !old.contains(&"clone-other-superblock"));
+    assert!(!ids("linux-5.10", false).contains(&"clone-other-mount"));
+    for is_kernel in [true, false] {
+        let new = ids("linux-6.18", is_kernel);
+        assert!(!new.contains(&"clone-other-mount") && new.contains(&"clone-other-superblock"));
+        assert!(!new.contains(&"no-space"));
+    }
+}
