@@ -10,6 +10,8 @@ mod by_blocks;
 mod check;
 mod faults;
 mod faulty;
+#[path = "../inert/mod.rs"]
+mod inert;
 mod many;
 mod properties;
 mod runs;

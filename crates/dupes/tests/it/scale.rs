@@ -4,14 +4,13 @@
 use std::time::{Duration, Instant};
 
 use dupes::{InMemory, Options, Prediction, Report, Rewrite, Unwatched};
-use uapi::Errno;
 use volume::{
-    ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
-    FileExtent, FileId, FileRange, Page, Place, Position, Reference, ReferenceKind, SpaceRule,
-    Volume, VolumeError,
+    Compression, Extent, ExtentReferences, File, FileExtent, FileId, Page, Place, Position,
+    Reference, ReferenceKind, Volume, VolumeError,
 };
 
-const BLOCK: u64 = 4096;
+use crate::inert::{BLOCK, Inert};
+
 /// `BTRFS_MAX_EXTENT_SIZE`.
 const EXTENT_BLOCKS_MAX: u64 = (128 << 20) / BLOCK;
 /// Blocks between the begins of two files in storage.
@@ -23,6 +22,7 @@ struct Described {
     nr_files: u64,
     nr_blocks: u64,
     checksum: fn(u64) -> u64,
+    inert: Inert,
 }
 
 impl Described {
@@ -60,20 +60,9 @@ impl Described {
 }
 
 impl Volume for Described {
-    fn block_bytes(&self) -> u64 {
-        BLOCK
-    }
-
-    fn space_rule(&self) -> SpaceRule {
-        SpaceRule::WholeExtents
-    }
-
-    fn checksum_strength(&self) -> Option<ChecksumStrength> {
-        Some(ChecksumStrength::Weak)
-    }
-
-    fn dedupe_len_max(&self) -> u64 {
-        16 << 20
+    volume::forward! { to (self.inert):
+        block_bytes space_rule checksum_strength dedupe_len_max file_extents read read_ahead dedupe
+        create write flush remove sync used_bytes path
     }
 
     fn next_page(
@@ -94,10 +83,6 @@ impl Volume for Described {
 
     fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
         Ok(Some(self.file_of(file.inode)))
-    }
-
-    fn file_extents(&mut self, _: FileRange, _: &mut Vec<FileExtent>) -> Result<(), VolumeError> {
-        Ok(())
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
@@ -128,54 +113,6 @@ impl Volume for Described {
         let blocks = address / BLOCK..(address + len) / BLOCK;
         found.extend(blocks.map(|block| Some((self.checksum)(block % STRIDE))));
         Ok(())
-    }
-
-    fn read(&mut self, file: FileId, _: u64, _: &mut [u8]) -> Result<usize, VolumeError> {
-        Err(VolumeError::File {
-            file,
-            action: "read",
-            errno: Errno::EIO,
-        })
-    }
-
-    fn read_ahead(&mut self, _: &[FileRange]) {}
-
-    fn dedupe(
-        &mut self,
-        _: FileRange,
-        _: &[DedupeTarget],
-    ) -> Result<Vec<DedupeStatus>, VolumeError> {
-        Err(VolumeError::Fatal("there is nothing to share".to_owned()))
-    }
-
-    fn create(&mut self, _: FileId) -> Result<FileId, VolumeError> {
-        Err(VolumeError::Full {
-            action: "create a file",
-        })
-    }
-
-    fn write(&mut self, _: FileId, _: u64, _: &[u8]) -> Result<(), VolumeError> {
-        Err(VolumeError::Full { action: "write" })
-    }
-
-    fn flush(&mut self, _: FileId) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
-    fn remove(&mut self, _: FileId) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
-    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
-        Ok(self.nr_files * self.nr_blocks * BLOCK)
-    }
-
-    fn path(&mut self, _: FileId) -> Option<String> {
-        None
     }
 }
 
@@ -224,6 +161,7 @@ fn a_million_equal_blocks_take_linear_time() {
             nr_files: 1,
             nr_blocks,
             checksum: |_| 0x98f9_4189,
+            inert: Inert,
         };
         (volume, nr_blocks)
     };
@@ -255,6 +193,7 @@ fn two_hundred_copies_of_a_file_take_linear_time() {
             nr_files: quarters * 50,
             nr_blocks,
             checksum: |block| block.wrapping_mul(0x9e37_79b9) & 0xffff_ffff,
+            inert: Inert,
         };
         (volume, (quarters * 50 - 1) * nr_blocks * BLOCK)
     };

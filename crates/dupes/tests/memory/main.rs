@@ -4,6 +4,8 @@
 //! `cargo test -p dupes --release --test memory -- --ignored` is the whole: 1 TiB of blocks of
 //! 4 KiB within 2 GiB. It takes some minutes, and 10 GB below `$TMPDIR`.
 
+#[path = "../inert/mod.rs"]
+mod inert;
 mod mixture;
 
 use std::process::Command;
@@ -12,7 +14,8 @@ use std::time::Instant;
 use dupes::{Options, Report, Rewrite, Stopped, Unwatched};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use mixture::{BLOCK, FILE_BLOCKS, Mixture, TemporaryFiles};
+use inert::BLOCK;
+use mixture::{FILE_BLOCKS, Mixture, TemporaryFiles};
 
 /// The argument of a process that is measured, before the size in GiB, whether all blocks are there
 /// twice in no order, and the MiB that a plan may take; 0 for no plan.

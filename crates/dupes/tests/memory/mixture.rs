@@ -1,14 +1,13 @@
 //! A volume of any size that takes no memory: what is in it is computed when it is asked for.
 
 use dupes::{Scratch, Spill};
-use uapi::Errno;
 use volume::{
-    ChecksumStrength, Compression, DedupeStatus, DedupeTarget, Extent, ExtentReferences, File,
-    FileExtent, FileId, FileRange, Page, Place, Position, Reference, ReferenceKind, SpaceRule,
-    Volume, VolumeError,
+    Compression, Extent, ExtentReferences, File, FileExtent, FileId, FileRange, Page, Place,
+    Position, Reference, ReferenceKind, Volume, VolumeError,
 };
 
-pub(crate) const BLOCK: u64 = 4096;
+use crate::inert::{BLOCK, Inert};
+
 const EXTENT_BLOCKS: u64 = 32;
 const FILE_EXTENTS: u64 = 8;
 pub(crate) const FILE_BLOCKS: u64 = EXTENT_BLOCKS * FILE_EXTENTS;
@@ -38,6 +37,7 @@ pub(crate) struct Mixture {
     pub(crate) is_shuffled: bool,
     /// How far blocks are from each other that are shuffled and were neighbours.
     step: u64,
+    inert: Inert,
 }
 
 impl Mixture {
@@ -46,6 +46,7 @@ impl Mixture {
             nr_files,
             is_shuffled,
             step: 0,
+            inert: Inert,
         };
         mixture.step = step_for(mixture.nr_shuffled_blocks());
         mixture
@@ -147,20 +148,9 @@ fn mixed(number: u64) -> u64 {
 }
 
 impl Volume for Mixture {
-    fn block_bytes(&self) -> u64 {
-        BLOCK
-    }
-
-    fn space_rule(&self) -> SpaceRule {
-        SpaceRule::WholeExtents
-    }
-
-    fn checksum_strength(&self) -> Option<ChecksumStrength> {
-        Some(ChecksumStrength::Weak)
-    }
-
-    fn dedupe_len_max(&self) -> u64 {
-        16 << 20
+    volume::forward! { to (self.inert):
+        block_bytes space_rule checksum_strength dedupe_len_max file_extents read read_ahead dedupe
+        create write flush remove sync used_bytes path
     }
 
     fn next_page(
@@ -209,10 +199,6 @@ impl Volume for Mixture {
         Ok(Some(self.file_of(file)))
     }
 
-    fn file_extents(&mut self, _: FileRange, _: &mut Vec<FileExtent>) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
         let answer = |extent: &Extent| {
             let number = extent.address / extent.disk_bytes;
@@ -246,14 +232,6 @@ impl Volume for Mixture {
         Ok(())
     }
 
-    fn read(&mut self, file: FileId, _: u64, _: &mut [u8]) -> Result<usize, VolumeError> {
-        Err(VolumeError::File {
-            file,
-            action: "read",
-            errno: Errno::EIO,
-        })
-    }
-
     fn hash_blocks(
         &mut self,
         ranges: &[FileRange],
@@ -266,46 +244,6 @@ impl Volume for Mixture {
             Ok(blocks.map(|block| mixed(self.content(block))).collect())
         }));
         Ok(())
-    }
-
-    fn read_ahead(&mut self, _: &[FileRange]) {}
-
-    fn dedupe(
-        &mut self,
-        _: FileRange,
-        _: &[DedupeTarget],
-    ) -> Result<Vec<DedupeStatus>, VolumeError> {
-        Err(VolumeError::Fatal("there is nothing to share".to_owned()))
-    }
-
-    fn create(&mut self, _: FileId) -> Result<FileId, VolumeError> {
-        Err(VolumeError::Full {
-            action: "create a file",
-        })
-    }
-
-    fn write(&mut self, _: FileId, _: u64, _: &[u8]) -> Result<(), VolumeError> {
-        Err(VolumeError::Full { action: "write" })
-    }
-
-    fn flush(&mut self, _: FileId) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
-    fn remove(&mut self, _: FileId) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), VolumeError> {
-        Ok(())
-    }
-
-    fn used_bytes(&mut self) -> Result<u64, VolumeError> {
-        Ok(self.nr_files * FILE_BLOCKS * BLOCK)
-    }
-
-    fn path(&mut self, _: FileId) -> Option<String> {
-        None
     }
 }
 
