@@ -125,6 +125,7 @@ impl FsState {
     fn update_clone_size(&mut self, target: InodeId, done_to: u64, size_max: u64) {
         let inode = self.inode_mut(target);
         inode.size = inode.size.max(done_to.min(size_max));
+        inode.disk_size = inode.size;
     }
 
     /// Drops `drop_start..` up to the end of the new item and inserts it.

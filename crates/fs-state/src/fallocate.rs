@@ -256,7 +256,7 @@ impl FsState {
                 self.touch_ctime(id);
             }
             let inode = self.inode_mut(id);
-            inode.size = end;
+            (inode.size, inode.disk_size) = (end, end);
             inode.digest = None;
         }
         Ok(())
@@ -334,9 +334,11 @@ impl FsState {
                 let extent = self.extents.allocate(Content::zeros(len), self.transid);
                 self.insert_slice(id, at, self.whole_slice(extent, SliceKind::Prealloc));
                 at += len;
-                if let Some(size) = grow_to {
+                if let Some(size) = grow_to.map(|size| size.min(at))
+                    && self.inode(id).size < size
+                {
                     let inode = self.inode_mut(id);
-                    inode.size = inode.size.max(size.min(at));
+                    (inode.size, inode.disk_size) = (size, size);
                     inode.digest = None;
                 }
             }

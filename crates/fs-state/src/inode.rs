@@ -66,6 +66,8 @@ pub struct Inode {
     /// How many names it has.
     pub(crate) nr_links: u32,
     pub(crate) size: u64,
+    /// `disk_i_size`: the size without what buffered writes that are still dirty added.
+    pub(crate) disk_size: u64,
     pub(crate) is_nodatacow: bool,
     pub(crate) is_nodatasum: bool,
     pub(crate) is_immutable: bool,
@@ -116,6 +118,7 @@ impl Inode {
             uid: 0,
             nr_links: 1,
             size: 0,
+            disk_size: 0,
             is_nodatacow: false,
             is_nodatasum: false,
             is_immutable: false,

@@ -5,6 +5,7 @@
 
 use data::Content;
 
+use crate::writeback::Stretch;
 use crate::{ExtentId, FsState, InodeId, SliceKind, align_up};
 
 /// An ordered extent; its file offset is its key.
@@ -95,21 +96,30 @@ impl FsState {
         }
     }
 
-    /// Cuts an ordered extent of fresh data into several, (start, end) each.
-    pub(crate) fn cut_ordered_into(&mut self, id: InodeId, start: u64, pieces: &[(u64, u64)]) {
+    /// Cuts an ordered extent of fresh data into several.
+    pub(crate) fn cut_ordered_into(&mut self, id: InodeId, start: u64, pieces: &[Stretch]) {
         let Some(whole) = self.inode_mut(id).ordered.remove(&start) else {
             return;
         };
         let generation = self.extents.get(whole.extent).generation();
         self.extents.discard(whole.extent);
-        for &(from, to) in pieces {
-            let content = whole.content.slice(from - start..to - start);
-            let piece = OrderedExtent {
-                extent: self.extents.allocate(content.clone(), generation),
-                content,
-                ..whole.clone()
+        for piece in pieces {
+            let content = whole.content.slice(piece.start - start..piece.end - start);
+            let (extent, offset, kind) = match piece.in_place {
+                Some((extent, offset)) => (extent, offset, OrderedKind::Nocow),
+                None => {
+                    let extent = self.extents.allocate(content.clone(), generation);
+                    (extent, 0, OrderedKind::Cow)
+                }
             };
-            self.inode_mut(id).ordered.insert(from, piece);
+            let ordered = OrderedExtent {
+                extent,
+                offset,
+                content,
+                kind,
+                is_submitted: whole.is_submitted,
+            };
+            self.inode_mut(id).ordered.insert(piece.start, ordered);
         }
     }
 
@@ -125,7 +135,10 @@ impl FsState {
     }
 
     fn finish_ordered(&mut self, id: InodeId, start: u64, ordered: OrderedExtent) {
-        self.inode_mut(id).last_trans = self.transid;
+        let transid = self.transid;
+        let inode = self.inode_mut(id);
+        inode.last_trans = transid;
+        inode.disk_size = inode.size;
         let OrderedExtent {
             extent,
             offset,

@@ -13,7 +13,8 @@ use uapi::Errno;
 
 use crate::inode::Unwritten;
 use crate::ordered::OrderedKind;
-use crate::{BLOCK, FsState, InodeId};
+use crate::writeback::Stretch;
+use crate::{BLOCK, FsState, InodeId, SliceKind, align_up};
 
 /// What a kernel did in one operation where space was short. Reservations are numbered from 0 in
 /// their order.
@@ -23,6 +24,10 @@ pub struct Shortage {
     pub reclaims: BTreeSet<u32>,
     /// The reservations that found no space.
     pub fails: BTreeSet<u32>,
+    /// The page of a write, by file offset, that was reserved and became dirty twice: copying stops
+    /// where memory of the caller is not there, and then goes on (`copy_one_range`,
+    /// fs/btrfs/file.c).
+    pub again: Option<u64>,
     /// What files look like after the operation, which tells what was written back before those of
     /// `reclaims`, and where extents were cut. `None` is everything, and nowhere.
     pub shown: Option<BTreeMap<InodeId, Shown>>,
@@ -165,11 +170,29 @@ impl FsState {
             return Ok(end);
         }
         let mut at = start + BLOCK;
-        while at < end && !self.is_short_next() {
+        while at < end && !self.is_short_next() && !self.is_page_again(at - BLOCK) {
             self.reserve(Reservation::Page(at))?;
             at += BLOCK;
         }
         Ok(at.min(end))
+    }
+
+    /// Returns whether a write reserves a page once more.
+    fn is_page_again(&self, page: u64) -> bool {
+        let short = self.short.as_ref();
+        short.is_some_and(|short| short.shortage.again == Some(page))
+    }
+
+    /// Returns from where on a write goes on that came to `end`: from there, or once more from the
+    /// page before it.
+    pub(crate) fn next_page(&mut self, end: u64) -> u64 {
+        match &mut self.short {
+            Some(short) if end.checked_sub(BLOCK) == short.shortage.again => {
+                short.shortage.again = None;
+                end - BLOCK
+            }
+            _ => end,
+        }
     }
 
     /// Returns whether the next reservation meets a shortage.
@@ -317,11 +340,64 @@ impl FsState {
                 .map(|(&start, ordered)| (start, start + ordered.content.len()))
                 .collect();
             for (start, end) in ranges {
-                let pieces = self.allocated_pieces(id, start, end);
-                if 1 < pieces.len() {
+                let mut pieces = Vec::new();
+                for stretch in self.shown_stretches(id, start, end) {
+                    if stretch.in_place.is_some() {
+                        pieces.push(stretch);
+                        continue;
+                    }
+                    let allocated = self.allocated_pieces(id, stretch.start, stretch.end);
+                    pieces.extend(allocated.into_iter().map(Stretch::fresh));
+                }
+                if 1 < pieces.len() || pieces[0].in_place.is_some() {
                     self.cut_ordered_into(id, start, &pieces);
                 }
             }
         }
+    }
+
+    /// Returns the stretches of an ordered extent of fresh data, `start..end`. A part of it is in
+    /// preallocated space if that is seen to have been used: a kernel may have run early the
+    /// delayed references that were in the way when the extent was made.
+    fn shown_stretches(&self, id: InodeId, start: u64, end: u64) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        let (mut at, mut search) = (start, start);
+        while search < end
+            && let Some((key, item)) = self.item_at_or_behind(id, search)
+            && key < end
+        {
+            let (from, to) = (key.max(start), align_up(item.end(key)).min(end));
+            search = to;
+            let used = item.slice().filter(|slice| {
+                slice.kind == SliceKind::Prealloc
+                    && self.may_nocow(id, key, slice, from, to)
+                    && !self.keeps_cross_ref(id, key, slice)
+                    && self.is_shown_in_place(id, from, to)
+                    && (to == end || self.is_shown_to_begin(id, to))
+            });
+            if let Some(slice) = used {
+                if at < from {
+                    stretches.push(Stretch::fresh((at, from)));
+                }
+                stretches.push(Stretch {
+                    start: from,
+                    end: to,
+                    in_place: Some((slice.extent, slice.offset + (from - key))),
+                });
+                at = to;
+            }
+        }
+        if at < end {
+            stretches.push(Stretch::fresh((at, end)));
+        }
+        stretches
+    }
+
+    /// Returns whether a new extent is seen to begin at `start`.
+    fn is_shown_to_begin(&self, id: InodeId, start: u64) -> bool {
+        self.shown(id).is_some_and(|shown| {
+            let mut extents = shown.extents.range((start, 0)..=(start, u64::MAX));
+            extents.next().is_some()
+        })
     }
 }

@@ -299,3 +299,51 @@ fn an_allocation_that_finds_no_more_space_keeps_what_it_has() {
     assert_eq!(fs.inode(a).size(), 8 * K);
     assert_sound(&fs);
 }
+
+#[test]
+fn a_truncation_that_finds_no_space_behind_an_item_keeps_those_before_it() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    for nth in 0..4 {
+        write(&mut fs, a, nth * 8 * K, &Content::byte(nth as u8, 4 * K));
+        fs.flush(a);
+    }
+    // Dirty: the size on disk does not know of it, and it is not written any more.
+    write(&mut fs, a, 40 * K, &Content::byte(9, 4 * K));
+    let stamps = fs.stat(a).mtime;
+    for (nth, size, kept) in [
+        (0, 28, "0+4@0 8+4@0 16+4@0 24+4@0"),
+        (2, 16, "0+4@0 8+4@0"),
+        (1, 8, "0+4@0"),
+    ] {
+        let fails = Shortage {
+            fails: [nth].into(),
+            ..Shortage::default()
+        };
+        short(&mut fs, fails, |fs| {
+            assert_eq!(fs.truncate(a, 0), Err(Errno::ENOSPC));
+        });
+        assert_eq!(fs.inode(a).size(), size * K);
+        assert_eq!(items(&fs, a), kept);
+        assert_eq!(fs.stat(a).mtime, stamps);
+        assert_sound(&fs);
+    }
+}
+
+#[test]
+fn a_file_without_a_name_is_truncated_though_there_is_no_space() {
+    let mut fs = state();
+    let a = file(&mut fs, "A");
+    write(&mut fs, a, 0, &Content::byte(1, 8 * K));
+    fs.flush(a);
+    fs.unlink("A").expect("a name");
+    let fails = Shortage {
+        fails: [0].into(),
+        ..Shortage::default()
+    };
+    short(&mut fs, fails, |fs| {
+        assert_eq!(fs.truncate(a, 4 * K), Err(Errno::ENOSPC));
+    });
+    assert_eq!(fs.inode(a).size(), 4 * K);
+    assert_eq!(items(&fs, a), "0+8@0");
+}

@@ -224,6 +224,7 @@ impl InodeItem {
             uid,
             nr_links,
             size,
+            disk_size: size,
             nbytes,
             is_nodatacow,
             is_nodatasum,

@@ -45,7 +45,7 @@ impl FsState {
             let inode = self.inode_mut(id);
             inode.size = inode.size.max((pos + len).min(to));
             inode.digest = None;
-            at = to;
+            at = self.next_page(to);
         }
         Ok(len)
     }
@@ -80,42 +80,62 @@ impl FsState {
             self.modify_holes(id, align_up(old_size), size);
             self.reserve(Reservation::Trees)?;
             self.touch(id);
-            self.inode_mut(id).size = size;
+            let inode = self.inode_mut(id);
+            (inode.size, inode.disk_size) = (size, size);
             return Ok(());
         }
-        let was_dirty = self.dirty_inodes.contains(&id);
         self.inode_mut(id).size = size;
         self.inode_mut(id).flushes_on_close |= size == 0;
         self.truncate_pagecache(id, size);
         if size != old_size {
             self.wait_ordered_range(id, align_down(size), u64::MAX);
         }
-        if let Err(errno) = self.reserve(Reservation::Trees) {
-            self.restore_size(id, old_size, was_dirty);
+        let found_space = self
+            .reserve(Reservation::Trees)
+            .and_then(|()| self.drop_last_items(id, align_up(size)));
+        if let Err(errno) = found_space {
+            self.restore_size(id);
             return Err(errno);
         }
         self.touch(id);
+        self.inode_mut(id).disk_size = size;
         self.truncate_items(id, size)
     }
 
-    /// What is left of a truncation that found no space: the pages are gone, the items are not,
-    /// and what is still dirty is written back, with the new size. Otherwise the size on disk comes
-    /// back, which is that of the items if there was more to write (`btrfs_setsize`,
-    /// fs/btrfs/inode.c).
-    fn restore_size(&mut self, id: InodeId, old_size: u64, was_dirty: bool) {
-        let is_dirty = self.dirty_inodes.contains(&id);
-        self.flush(id);
-        let items_end = self
-            .item_before(id, u64::MAX)
-            .map_or(0, |(key, item)| item.end(key));
-        self.inode_mut(id).size = match (is_dirty, was_dirty) {
-            (true, _) => {
-                self.has_left_tails = true;
-                return;
-            }
-            (false, true) => old_size.min(items_end),
-            (false, false) => old_size,
-        };
+    /// Where space is short, drops the items from `start` on one by one, the last one first. Behind
+    /// each a kernel may lack space for what its reference needs, and begin another transaction
+    /// (`btrfs_truncate_inode_items`, fs/btrfs/inode-item.c).
+    ///
+    /// # Errors
+    /// `ENOSPC` if there is none for that; on disk the file ends then where the last item that was
+    /// dropped began.
+    fn drop_last_items(&mut self, id: InodeId, start: u64) -> Result<(), Errno> {
+        while self.short.is_some()
+            && let Some((key, FileExtent::Regular(_))) = self.item_before(id, u64::MAX)
+            && start <= key
+        {
+            self.drop_extents(id, key, u64::MAX);
+            let inode = self.inode_mut(id);
+            inode.needs_full_sync = true;
+            inode.disk_size = key;
+            self.reserve(Reservation::Trees)?;
+        }
+        Ok(())
+    }
+
+    /// What is left of a truncation that found no space: the pages are gone, items may not be. What
+    /// is still dirty is written back with the new size, which is that on disk then, and the size on
+    /// disk is the size again. A file without a name keeps the new size, and what is dirty
+    /// (`btrfs_setsize`, fs/btrfs/inode.c).
+    fn restore_size(&mut self, id: InodeId) {
+        if 0 < self.inode(id).nr_links {
+            self.flush(id);
+            let inode = self.inode_mut(id);
+            inode.size = inode.disk_size;
+        }
+        let end = align_up(self.inode(id).size);
+        let last = self.item_before(id, u64::MAX);
+        self.has_left_tails |= last.is_some_and(|(key, _)| end <= key);
     }
 
     /// Zeroes the part of the block behind `offset` if that is inside a block, through the page

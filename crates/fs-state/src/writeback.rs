@@ -22,6 +22,17 @@ pub(crate) struct Stretch {
     pub(crate) in_place: Option<(ExtentId, u64)>,
 }
 
+impl Stretch {
+    /// Returns a stretch (start, end) that goes to extents of its own.
+    pub(crate) fn fresh((start, end): (u64, u64)) -> Stretch {
+        Stretch {
+            start,
+            end,
+            in_place: None,
+        }
+    }
+}
+
 impl FsState {
     /// Writes back the whole file and waits for its ordered extents, as FIEMAP with
     /// `FIEMAP_FLAG_SYNC` does. Asked for no extents, it walks no back references.
@@ -163,21 +174,11 @@ impl FsState {
         if inode.is_nodatacow || inode.has_prealloc {
             return self.nocow_stretches(id, start, end);
         }
-        let in_place = None;
-        vec![Stretch {
-            start,
-            end,
-            in_place,
-        }]
+        vec![Stretch::fresh((start, end))]
     }
 
     fn nocow_stretches(&self, id: InodeId, start: u64, end: u64) -> Vec<Stretch> {
         let mut stretches = Vec::new();
-        let cow = |start, end| Stretch {
-            start,
-            end,
-            in_place: None,
-        };
         let mut cow_start = None;
         let mut at = start;
         while at < end {
@@ -204,7 +205,7 @@ impl FsState {
                 at = item_end;
                 continue;
             };
-            stretches.extend(cow_start.take().map(|from| cow(from, at)));
+            stretches.extend(cow_start.take().map(|from| Stretch::fresh((from, at))));
             let piece_end = item_end.min(end);
             stretches.push(Stretch {
                 start: at,
@@ -216,12 +217,36 @@ impl FsState {
         if at < end {
             cow_start.get_or_insert(at);
         }
-        stretches.extend(cow_start.map(|from| cow(from, end)));
+        stretches.extend(cow_start.map(|from| Stretch::fresh((from, end))));
         stretches
     }
 
     /// Returns whether `at..end` of the item may be written in place (`can_nocow_file_extent`).
     pub(crate) fn can_nocow(
+        &self,
+        id: InodeId,
+        key: u64,
+        slice: &ExtentSlice,
+        at: u64,
+        end: u64,
+    ) -> bool {
+        if !self.may_nocow(id, key, slice, at, end) {
+            return false;
+        }
+        let inode = self.inode(id);
+        let (root, ino, offset) = (inode.root, inode.ino, slice.backref_offset(key));
+        if !self.extents.has_cross_ref(slice.extent, root, ino, offset) {
+            return true;
+        }
+        // Where space is short a kernel runs delayed references early.
+        self.short.is_some()
+            && !self.keeps_cross_ref(id, key, slice)
+            && self.is_shown_in_place(id, at, end.min(key + slice.len))
+    }
+
+    /// Returns whether `at..end` of the item may be written in place if nothing else refers to its
+    /// extent.
+    pub(crate) fn may_nocow(
         &self,
         id: InodeId,
         key: u64,
@@ -240,21 +265,16 @@ impl FsState {
         }
         let from = slice.offset + (at - key);
         let to = slice.offset + (end.min(key + slice.len) - key);
-        if extent.has_any_csum(from, to) {
-            return false;
-        }
+        !extent.has_any_csum(from, to)
+    }
+
+    /// Returns whether something else refers to the extent of the item even if all delayed
+    /// references have run.
+    pub(crate) fn keeps_cross_ref(&self, id: InodeId, key: u64, slice: &ExtentSlice) -> bool {
+        let inode = self.inode(id);
         let (root, ino, offset) = (inode.root, inode.ino, slice.backref_offset(key));
-        let has_cross_ref = self.extents.has_cross_ref(slice.extent, root, ino, offset);
-        // Where space is short a kernel runs delayed references early.
-        let may_have_lost_it = has_cross_ref
-            && self.short.is_some()
-            && !self
-                .extents
-                .keeps_cross_ref(slice.extent, root, ino, offset);
-        match may_have_lost_it {
-            true => self.is_shown_in_place(id, at, end.min(key + slice.len)),
-            false => !has_cross_ref,
-        }
+        self.extents
+            .keeps_cross_ref(slice.extent, root, ino, offset)
     }
 
     /// Turns `start..end` of a preallocated item into a written one and merges it with written
@@ -366,7 +386,9 @@ impl FsState {
         content: &Content,
         compressed: Option<InlineId>,
     ) {
-        let size = self.inode(id).size;
+        let inode = self.inode_mut(id);
+        let size = inode.size;
+        inode.disk_size = size;
         self.drop_extents(id, 0, content.len());
         let inline = InlineExtent {
             content: content.slice(0..size),

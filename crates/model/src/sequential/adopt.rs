@@ -204,13 +204,12 @@ impl Sequential {
 pub(super) struct SeenExtent {
     id: InodeId,
     storage: Storage,
-    /// Where in the file its first byte would lie.
-    start: u64,
+    /// Where in the file its first byte would lie; one that was cloned may begin before the file.
+    start: i64,
 }
 
 impl SeenExtent {
-    /// Returns what an item refers to and where that ends, if it refers to an extent that begins in
-    /// the file.
+    /// Returns what an item refers to and how long that is on disk, if it refers to an extent.
     pub(super) fn of(id: InodeId, item: &TreeItem) -> Option<(SeenExtent, u64)> {
         let TreePlace::Extent {
             extent: storage,
@@ -221,8 +220,8 @@ impl SeenExtent {
         else {
             return None;
         };
-        let start = item.offset.checked_sub(skip)?;
-        Some((SeenExtent { id, storage, start }, start + disk_len))
+        let start = item.offset.checked_signed_diff(skip)?;
+        Some((SeenExtent { id, storage, start }, disk_len))
     }
 
     /// Returns the file.
@@ -235,9 +234,11 @@ impl SeenExtent {
         self.storage
     }
 
-    /// Returns the offset of its first byte in the file.
-    pub(super) fn start(self) -> u64 {
-        self.start
+    /// Returns where in the file its bytes would lie if it has `len`, (start, end), unless it begins
+    /// before the file: what was written there does not.
+    pub(super) fn range(self, len: u64) -> Option<(u64, u64)> {
+        let start = u64::try_from(self.start).ok()?;
+        Some((start, start + len))
     }
 }
 

@@ -5,9 +5,13 @@
 //! found no space.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use fs_state::{Course, InodeId, Reservation, Shortage, Shown};
-use scenario::{CallEnd, ElementAnswer, Exchange, Layout, Op, Outcome, Reply, Storage, TreePlace};
+use scenario::{
+    CallEnd, ElementAnswer, Exchange, Fd, Layout, Op, Outcome, Reply, Storage, Target, TreeItem,
+    TreePlace,
+};
 use uapi::Errno;
 
 use super::Sequential;
@@ -43,19 +47,47 @@ pub(super) fn plans(
         Outcome::Failed(_) => shown(before, &mut before.clone(), exchange, seen),
         _ => shown(before, plain, exchange, seen),
     };
-    let points = points(&shown, made);
     let nr_new: usize = shown.values().map(|shown| shown.extents.len()).sum();
     let mut plans = Vec::new();
-    for fails in fails(&exchange.op, outcome, made, nr_new) {
-        for reclaims in reclaims(&points, made, &fails) {
-            plans.push(Shortage {
-                reclaims,
-                fails: fails.clone(),
-                shown: Some(shown.clone()),
-            });
+    let again = pages_written_again(&shown, made).into_iter().map(Some);
+    for again in iter::once(None).chain(again) {
+        let made = with_page_again(made, again);
+        let points = points(&shown, &made);
+        for fails in fails(&exchange.op, outcome, &made, nr_new) {
+            for reclaims in reclaims(&points, &made, &fails) {
+                plans.push(Shortage {
+                    reclaims,
+                    fails: fails.clone(),
+                    again,
+                    shown: Some(shown.clone()),
+                });
+            }
         }
     }
     plans
+}
+
+/// Returns the pages that an operation reserved and that are seen to have been written back and to
+/// be dirty again.
+fn pages_written_again(shown: &BTreeMap<InodeId, Shown>, made: &[Reservation]) -> Vec<u64> {
+    let is_again = |at: &u64| {
+        let is_around = |(start, end): &(u64, u64)| start <= at && at < end;
+        shown
+            .values()
+            .any(|shown| shown.extents.iter().any(is_around) && shown.dirty.iter().any(is_around))
+    };
+    let pages = made.iter().filter_map(|reservation| match reservation {
+        Reservation::Page(at) => Some(*at),
+        Reservation::Trees => None,
+    });
+    pages.filter(is_again).collect()
+}
+
+/// Returns the reservations of an operation that reserves a page twice.
+fn with_page_again(made: &[Reservation], again: Option<u64>) -> Vec<Reservation> {
+    let is_again = |reservation| again.map(Reservation::Page) == Some(reservation);
+    let times = |&reservation| iter::repeat_n(reservation, 1 + usize::from(is_again(reservation)));
+    made.iter().flat_map(times).collect()
 }
 
 /// Returns what a kernel decided freely in an operation that went so.
@@ -194,11 +226,25 @@ fn shown(
     let layouts: BTreeMap<InodeId, &Layout> = probed
         .filter_map(|(probe, layout)| Some((named.id_of(&probe.name)?, layout.as_ref()?)))
         .collect();
-    let mut fresh = new_extents(before, &layouts);
-    if matches!(exchange.op, Op::Clone(_) | Op::Dedupe(_)) {
-        let names = exchange.op.names();
-        let source = names.first().and_then(|name| named.id_of(name));
-        leave_out_clones(before, source, &mut fresh);
+    let mut fresh: BTreeMap<SeenExtent, u64> = items(&layouts)
+        .filter_map(|(id, item)| SeenExtent::of(id, item))
+        .filter(|(extent, _)| !before.knows(*extent))
+        .collect();
+    let fds: Vec<&Fd> = match &exchange.op {
+        Op::Clone(call) => vec![&call.source, &call.target],
+        Op::Dedupe(call) => {
+            let targets = call.targets.iter().map(|target| &target.fd);
+            iter::once(&call.source).chain(targets).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut inode_of = |fd: &&Fd| match &fd.target {
+        Target::Name(name) => named.id_of(name),
+        _ => None,
+    };
+    let inodes: Vec<Option<InodeId>> = fds.iter().map(&mut inode_of).collect();
+    if let Some((source, targets)) = inodes.split_first() {
+        leave_out_clones(before, *source, targets, &layouts, &mut fresh);
     }
     let shown_of = |(id, layout): (InodeId, &Layout)| {
         let items = layout.items.iter();
@@ -212,7 +258,7 @@ fn shown(
         let extents = fresh.iter().filter(|(extent, _)| extent.inode() == id);
         let shown = Shown {
             extents: extents
-                .map(|(extent, end)| (extent.start(), *end))
+                .filter_map(|(extent, len)| extent.range(*len))
                 .collect(),
             dirty: layout.dirty.clone(),
             prealloc: prealloc.collect(),
@@ -223,45 +269,65 @@ fn shown(
     layouts.into_iter().map(shown_of).collect()
 }
 
-/// Returns the extents that files have since the operation, with where they end.
-fn new_extents(
-    before: &Sequential,
-    layouts: &BTreeMap<InodeId, &Layout>,
-) -> BTreeMap<SeenExtent, u64> {
-    let items = layouts
-        .iter()
-        .flat_map(|(id, layout)| layout.items.iter().map(|item| (*id, item)));
-    items
-        .filter_map(|(id, item)| SeenExtent::of(id, item))
-        .filter(|(extent, _)| !before.knows(*extent))
-        .collect()
+/// Returns the items of files.
+fn items<'l>(
+    layouts: &'l BTreeMap<InodeId, &Layout>,
+) -> impl Iterator<Item = (InodeId, &'l TreeItem)> {
+    let of_file = |(id, layout): (&InodeId, &&'l Layout)| {
+        let id = *id;
+        layout.items.iter().map(move |item| (id, item))
+    };
+    layouts.iter().flat_map(of_file)
 }
 
 /// Leaves out the extents that came by being cloned: those that were there before, and of those
-/// that lie at several places the ones that are not in the `source`, and that begin or end where
-/// nothing was dirty.
+/// that lie at several places the ones that are not in the source, that begin or end where nothing
+/// was dirty, and of which less is seen than at another place.
 fn leave_out_clones(
     before: &Sequential,
     source: Option<InodeId>,
-    extents: &mut BTreeMap<SeenExtent, u64>,
+    targets: &[Option<InodeId>],
+    layouts: &BTreeMap<InodeId, &Layout>,
+    fresh: &mut BTreeMap<SeenExtent, u64>,
 ) {
-    let old: BTreeSet<Storage> = before.known().map(|extent| extent.storage()).collect();
-    let places: Vec<SeenExtent> = extents.keys().copied().collect();
-    let was_dirty = |extent: &SeenExtent, end: u64| {
+    let is_within = source.is_some() && targets.contains(&source);
+    let mut nr_seen: BTreeMap<SeenExtent, u64> = BTreeMap::new();
+    for (id, item) in items(layouts) {
+        if let Some((extent, _)) = SeenExtent::of(id, item) {
+            *nr_seen.entry(extent).or_default() += item.len;
+        }
+    }
+    // What is nowhere any more where it was is gone, and its place may be that of new data; but
+    // cloning within a file may overwrite what it takes.
+    let is_left = |extent: &&SeenExtent| {
+        nr_seen.contains_key(extent) || is_within && Some(extent.inode()) == source
+    };
+    let old: BTreeSet<Storage> = before
+        .known()
+        .filter(is_left)
+        .map(|extent| extent.storage())
+        .collect();
+    let places: Vec<SeenExtent> = fresh.keys().copied().collect();
+    let was_dirty = |extent: &SeenExtent, len: u64| {
         let unwritten = before.machine().fs().unwritten(extent.inode());
-        let is_around = |(from, to): &(u64, u64)| *from <= extent.start() && end <= *to;
+        let range = extent.range(len);
+        let is_around = |(from, to): &(u64, u64)| {
+            range.is_some_and(|(start, end)| *from <= start && end <= *to)
+        };
         unwritten.iter().any(is_around)
     };
-    let is_clone = |extent: &SeenExtent, end: u64| {
+    let is_clone = |extent: &SeenExtent, len: u64| {
         let same = places
             .iter()
             .filter(|other| other.storage() == extent.storage() && *other != extent);
         let is_from_source = |other: &SeenExtent| Some(other.inode()) == source;
+        let has_more =
+            |other: &SeenExtent| nr_seen.get(extent) < nr_seen.get(other) && was_dirty(other, len);
         match same.clone().count() {
             0 => false,
             _ if !is_from_source(extent) && same.clone().any(is_from_source) => true,
-            _ => !was_dirty(extent, end),
+            _ => !was_dirty(extent, len) || same.clone().any(has_more),
         }
     };
-    extents.retain(|extent, end| !old.contains(&extent.storage()) && !is_clone(extent, *end));
+    fresh.retain(|extent, len| !old.contains(&extent.storage()) && !is_clone(extent, *len));
 }

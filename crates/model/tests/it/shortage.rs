@@ -1,7 +1,7 @@
 //! A model that adopts what another one shows, whose space was short.
 
 use data::Digest;
-use fs_state::{InodeId, Shortage, Shown};
+use fs_state::{InodeId, Reservation, Shortage, Shown};
 use model::Sequential;
 use rules::Profile;
 use scenario::{Backend, Exchange, Geometry, Observation, Op, Outcome, Probe, Reply, Stat};
@@ -151,6 +151,31 @@ fn a_write_that_was_interrupted_to_make_room_is_adopted() {
 }
 
 #[test]
+fn a_page_that_a_write_dirtied_twice_is_adopted() {
+    let mut pair = Pair::new();
+    // Written back in between.
+    let shortage = Shortage {
+        reclaims: [2].into(),
+        again: Some(4 << 10),
+        ..Shortage::default()
+    };
+    let op = "pwrite A 100 12k seed=1@0";
+    pair.adopts(op, shortage, &["early writeback"]);
+    pair.goes_on();
+}
+
+#[test]
+fn early_writeback_before_a_dedupe_within_a_file_is_adopted() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 64k 0x61", Shortage::default(), &[]);
+    // What is new lies at three places then, and all of them were dirty.
+    let shortage = pair.cut(&[("A", &[(0, 16), (16, 64)])]);
+    let op = "dedupe A 32k 4k => A 20k A 40k";
+    pair.adopts(op, shortage, &["extent cut"]);
+    pair.goes_on();
+}
+
+#[test]
 fn a_punch_that_found_no_space_is_adopted() {
     let shortage = Shortage {
         fails: [0].into(),
@@ -258,6 +283,55 @@ fn delayed_references_that_ran_early_are_adopted() {
 }
 
 #[test]
+fn delayed_references_that_ran_early_are_adopted_once_it_shows() {
+    let mut pair = Pair::new();
+    for op in ["falloc A 0 16k", "clone A 0 8k => B 16k", "sync"] {
+        pair.adopts(op, Shortage::default(), &[]);
+    }
+    pair.adopts("fpunch B 16k 8k", Shortage::default(), &[]);
+    // One of them commits, which nobody sees, and so may write in place.
+    pair.told.machine_mut().fs_mut().begin_shortage(Shortage {
+        reclaims: [0].into(),
+        ..Shortage::default()
+    });
+    let fs = pair.told.machine_mut().fs_mut();
+    assert_eq!(fs.reserve(Reservation::Trees), Ok(()));
+    fs.end_shortage();
+    // What lies behind the range that is flushed stays dirty, its place is decided.
+    for op in [
+        "pwrite A 0 24k seed=4@0",
+        "fpunch A 20k 4k",
+        "pwrite A 0 4k seed=5@0",
+    ] {
+        pair.adopts(op, Shortage::default(), &[]);
+    }
+    pair.adopts("fsync A", Shortage::default(), &[]);
+    pair.goes_on();
+}
+
+#[test]
+fn early_writeback_beside_a_clone_of_a_later_part_of_an_extent_is_adopted() {
+    let mut pair = Pair::new();
+    // The extent would begin before either file.
+    for op in [
+        "sync",
+        "clone B 8k 8k => A 0",
+        "fpunch B 0 16k",
+        "pwrite B 32k 8k seed=4@0",
+        "sync",
+        "pwrite B 64k 8k seed=5@0",
+    ] {
+        pair.adopts(op, Shortage::default(), &[]);
+    }
+    let shortage = Shortage {
+        reclaims: [0].into(),
+        ..Shortage::default()
+    };
+    pair.adopts("clone A 0 4k => B 0", shortage, &["early writeback"]);
+    pair.goes_on();
+}
+
+#[test]
 fn a_store_through_a_mapping_that_found_no_space_is_adopted() {
     let mut pair = Pair::new();
     pair.adopts("truncate A 16k", Shortage::default(), &[]);
@@ -290,6 +364,21 @@ fn zeroing_a_range_without_space_is_adopted() {
         ..Shortage::default()
     };
     let outcome = pair.adopts("fzero B 0 12k", shortage, &["ENOSPC"]);
+    assert_eq!(outcome, Outcome::Failed(Errno::ENOSPC));
+    pair.goes_on();
+}
+
+#[test]
+fn a_truncation_that_found_space_for_a_part_is_adopted() {
+    let mut pair = Pair::new();
+    for op in ["fsync B", "pwrite B 16k 16k seed=4@0", "fsync B"] {
+        pair.adopts(op, Shortage::default(), &[]);
+    }
+    let shortage = Shortage {
+        fails: [1].into(),
+        ..Shortage::default()
+    };
+    let outcome = pair.adopts("truncate B 0", shortage, &["ENOSPC"]);
     assert_eq!(outcome, Outcome::Failed(Errno::ENOSPC));
     pair.goes_on();
 }
