@@ -72,6 +72,8 @@ pub struct Course {
 #[derive(Clone, Debug)]
 pub(crate) struct Short {
     shortage: Shortage,
+    /// The extents that are shown, allocated or not.
+    extents: BTreeMap<InodeId, BTreeSet<(u64, u64)>>,
     course: Course,
 }
 
@@ -121,8 +123,13 @@ fn overlaps(ranges: &[(u64, u64)], start: u64, end: u64) -> bool {
 impl FsState {
     /// From here on space is short as told, until [`FsState::end_shortage`].
     pub fn begin_shortage(&mut self, shortage: Shortage) {
-        let course = Course::default();
-        self.short = Some(Box::new(Short { shortage, course }));
+        let shown = shortage.shown.iter().flatten();
+        let extents = shown.map(|(id, shown)| (*id, shown.extents.clone()));
+        self.short = Some(Box::new(Short {
+            extents: extents.collect(),
+            shortage,
+            course: Course::default(),
+        }));
         self.cut_ordered();
     }
 
@@ -259,11 +266,24 @@ impl FsState {
                 None => match shown.got_within(from, to) {
                     Got::Across => return false,
                     Got::Inside => is_written = true,
-                    Got::None => {}
+                    // What was written back twice is seen once.
+                    Got::None => {
+                        is_written |=
+                            !overlaps(&shown.dirty, from, to) && self.is_shown_to_get(id, from, to);
+                    }
                 },
             }
         }
         is_written
+    }
+
+    /// Returns whether extents of a file are shown within `start..end`, allocated or not.
+    fn is_shown_to_get(&self, id: InodeId, start: u64, end: u64) -> bool {
+        let extents = self.short.as_ref().and_then(|short| short.extents.get(&id));
+        extents.is_some_and(|extents| {
+            let mut within = extents.range((start, 0)..(end, 0));
+            within.any(|(_, to)| *to <= end)
+        })
     }
 
     /// Returns the ranges of a file that no item has yet, (start, end) in bytes, touching ones

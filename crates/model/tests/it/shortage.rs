@@ -165,6 +165,15 @@ fn a_page_that_a_write_dirtied_twice_is_adopted() {
 }
 
 #[test]
+fn a_page_that_was_written_back_before_a_punch_zeroed_it_and_after_is_adopted() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 4k seed=4@0", Shortage::default(), &[]);
+    let shortage = pair.cut(&[("A", &[(0, 4)])]);
+    pair.adopts("fpunch A 100 200", shortage, &["early writeback"]);
+    pair.goes_on();
+}
+
+#[test]
 fn early_writeback_before_a_dedupe_within_a_file_is_adopted() {
     let mut pair = Pair::new();
     pair.adopts("pwrite A 0 64k 0x61", Shortage::default(), &[]);
