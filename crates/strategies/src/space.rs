@@ -68,7 +68,7 @@ impl Swarm {
 
     /// Returns what takes the place of an operation on a filesystem that is to become full. Left
     /// out is what would need more than a kernel's answers to be followed (`docs/envelope.md`).
-    pub(crate) fn fitted(&self, op: Op) -> Op {
+    pub(crate) fn fitted(&mut self, op: Op) -> Op {
         match op {
             Op::File { name, .. } => Op::File {
                 name,
@@ -79,10 +79,21 @@ impl Swarm {
                 attribute: Attribute::Nocow,
                 ..
             } => Op::Flush { name },
-            Op::Truncate { name, size } => Op::Truncate {
-                name,
-                size: size - size % BLOCK_LEN,
-            },
+            // Where it finds no space items stay behind EOF, and holes in memory lie over them.
+            Op::Truncate { name, .. } if self.shadow.is_held(&name) => Op::Flush { name },
+            Op::Truncate { name, size } => {
+                let size = size - size % BLOCK_LEN;
+                let is_clean = size == 0 || self.flushed.as_ref() == Some(&name);
+                let truncate = Op::Truncate {
+                    name: name.clone(),
+                    size,
+                };
+                if is_clean {
+                    return truncate;
+                }
+                self.plan.push_front(truncate);
+                Op::Flush { name }
+            }
             // Where it finds no space it was seen to stamp a file of which nothing was stored.
             Op::MappedWrite { name, .. } => Op::Flush { name },
             op => op,

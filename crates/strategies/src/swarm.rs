@@ -102,6 +102,8 @@ pub struct Swarm {
     pub(crate) options: SwarmOptions,
     pub(crate) weights: Weights,
     pub(crate) shadow: Shadow,
+    /// The file that the last operation flushed, if it did.
+    pub(crate) flushed: Option<Name>,
     /// What comes next whatever the weights say.
     pub(crate) plan: VecDeque<Op>,
     /// The latest long writes: where the next dedupe looks first.
@@ -160,6 +162,7 @@ impl Swarm {
             options,
             weights,
             shadow: Shadow::new(options.data),
+            flushed: None,
             plan: VecDeque::new(),
             hot: VecDeque::new(),
             places: Vec::new(),
@@ -184,6 +187,10 @@ impl Swarm {
             false => op,
         };
         self.shadow.apply(&op);
+        self.flushed = match &op {
+            Op::Flush { name } => Some(name.clone()),
+            _ => None,
+        };
         match &op {
             Op::Rename { source, target } => self.follow_rename(source, target),
             Op::Delete { name } => self.follow_delete(name),

@@ -68,6 +68,39 @@ fn looking_at_what_was_touched_is_cheap() {
 }
 
 #[test]
+fn where_space_is_short_only_clean_files_with_a_name_are_cut_and_only_to_whole_blocks() {
+    let mut nr_cut = 0;
+    for seed in 1..=5 {
+        let options = SwarmOptions {
+            is_small: true,
+            ..SwarmOptions::default()
+        };
+        let mut swarm = Swarm::new(seed, options);
+        let mut last = Op::Sync;
+        let mut held = Vec::new();
+        for _ in 0..3000 {
+            let op = swarm.next();
+            match &op {
+                Op::Truncate { name, size } => {
+                    let flush = Op::Flush { name: name.clone() };
+                    assert!(size % 4096 == 0 && !held.contains(name), "{op:?}");
+                    assert!(*size == 0 || last == flush, "{op:?} behind {last:?}");
+                    nr_cut += u32::from(0 < *size);
+                }
+                Op::Unlink {
+                    name,
+                    is_held: true,
+                } => held.push(name.clone()),
+                Op::Close { name } | Op::Unlink { name, .. } => held.retain(|held| held != name),
+                op => held.retain(|held| op.made_name() != Some(held)),
+            }
+            last = op;
+        }
+    }
+    assert!(100 < nr_cut, "{nr_cut}");
+}
+
+#[test]
 fn a_run_for_snapshots_soon_has_that_many_and_deletes_as_many_as_it_makes() {
     const NR_MAX: usize = 20;
     for seed in 1..=10 {
