@@ -123,10 +123,10 @@ impl FsState {
         Ok(())
     }
 
-    /// What is left of a truncation that found no space: the pages are gone, items may not be. What
-    /// is still dirty is written back with the new size, which is that on disk then, and the size on
-    /// disk is the size again. A file without a name keeps the new size, and what is dirty
-    /// (`btrfs_setsize`, fs/btrfs/inode.c).
+    /// What is left of a truncation that found no space: the pages are gone, items may not be.
+    /// What is still dirty is written back with the new size, which is that on disk then, and the
+    /// size on disk is the size again. A file without a name keeps the new size, and what is
+    /// dirty (`btrfs_setsize`, fs/btrfs/inode.c).
     fn restore_size(&mut self, id: InodeId) {
         if 0 < self.inode(id).nr_links {
             self.flush(id);

@@ -234,8 +234,8 @@ impl SeenExtent {
         self.storage
     }
 
-    /// Returns where in the file its bytes would lie if it has `len`, (start, end), unless it begins
-    /// before the file: what was written there does not.
+    /// Returns where in the file its bytes would lie if it has `len`, (start, end), unless it
+    /// begins before the file: what was written there does not.
     pub(super) fn range(self, len: u64) -> Option<(u64, u64)> {
         let start = u64::try_from(self.start).ok()?;
         Some((start, start + len))
