@@ -82,9 +82,10 @@ pub(crate) struct Short {
 enum Got {
     /// It did not.
     None,
-    /// It did, and all of them lie within the range.
+    /// It did, and all of them lie within the range, or some of them make it up: another one may
+    /// have been written over a part of that.
     Inside,
-    /// One of them reaches over an end of the range.
+    /// One of them reaches over an end of the range, and those within do not make it up.
     Across,
 }
 
@@ -95,8 +96,22 @@ impl Shown {
         let touching = touching.filter(|(_, to)| start < *to);
         touching.fold(Got::None, |got, &(from, to)| match got {
             Got::None | Got::Inside if start <= from && to <= end => Got::Inside,
+            _ if self.is_made_up(start, end) => Got::Inside,
             _ => Got::Across,
         })
+    }
+
+    /// Returns whether new extents make up `start..end`, the longest ones first.
+    fn is_made_up(&self, start: u64, end: u64) -> bool {
+        let mut at = start;
+        while at < end {
+            let mut from_here = self.extents.range((at, 0)..=(at, end));
+            match from_here.next_back() {
+                Some((_, to)) => at = *to,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// Takes out the longest of its new extents that begin at `start`, and end by `end`; returns

@@ -174,6 +174,19 @@ fn a_page_that_was_written_back_before_a_punch_zeroed_it_and_after_is_adopted() 
 }
 
 #[test]
+fn what_was_written_back_early_and_then_over_a_part_of_that_is_adopted() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 16k 16k seed=4@0", Shortage::default(), &[]);
+    // The old data before the first page, then the new data as far as it came.
+    let shortage = Shortage {
+        reclaims: [0, 6].into(),
+        ..pair.cut(&[("A", &[(16, 32), (0, 24)]), ("B", &[])])
+    };
+    pair.adopts("pwrite A 0 28k seed=5@0", shortage, &["early writeback"]);
+    pair.goes_on();
+}
+
+#[test]
 fn early_writeback_before_a_dedupe_within_a_file_is_adopted() {
     let mut pair = Pair::new();
     pair.adopts("pwrite A 0 64k 0x61", Shortage::default(), &[]);
