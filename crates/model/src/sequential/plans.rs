@@ -156,8 +156,11 @@ fn fails(op: &Op, outcome: &Outcome, made: &[Reservation], nr_new: usize) -> Vec
             let windows =
                 |len: u32| (1..nr_made).map(move |from| (from..from + len).collect::<Set>());
             let none = (nr_failed == 0).then(Set::new);
-            // Of a reply that could not be written nobody knows what it says.
-            let nr_untold = u32::from(is_untold);
+            // Of a reply that could not be written nobody knows what it says, of any element.
+            let nr_untold = match is_untold {
+                true => elements.len() as u32,
+                false => 0,
+            };
             let some = (nr_failed.max(1)..=nr_failed + nr_untold).flat_map(windows);
             let rest = (1 < nr_failed).then(|| (1..nr_made).map(|from| (from..nr_made).collect()));
             none.into_iter()
