@@ -43,6 +43,9 @@ pub struct Shown {
     pub dirty: Vec<(u64, u64)>,
     /// What is preallocated, as (start, end).
     pub prealloc: Vec<(u64, u64)>,
+    /// What is written where the same space was seen to be preallocated before, as (start, end),
+    /// touching ones joined.
+    pub in_place: Vec<(u64, u64)>,
     /// Whether it is in the tree.
     pub is_inline: bool,
 }
@@ -152,8 +155,8 @@ impl FsState {
     /// have been written back was so by now.
     pub fn end_shortage(&mut self) -> Course {
         let shown = self.short.as_ref().map(|short| &short.shortage.shown);
-        if matches!(shown, Some(Some(_))) && self.write_shown() {
-            self.commit();
+        if matches!(shown, Some(Some(_))) {
+            self.write_shown();
         }
         self.short
             .take()
@@ -225,15 +228,15 @@ impl FsState {
         })
     }
 
-    /// Makes room: writes back, and commits.
+    /// Makes room: writes back. A kernel that finds enough by that does not commit, and where one
+    /// did, that shows: what delayed references were in the way of is written in place.
     fn reclaim(&mut self) {
         self.write_shown();
         self.evict_orphans();
-        self.commit();
     }
 
-    /// Writes back the dirty data of which that is shown; returns whether there is any.
-    fn write_shown(&mut self) -> bool {
+    /// Writes back the dirty data of which that is shown.
+    fn write_shown(&mut self) {
         let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
         let unwritten = dirty.into_iter().flat_map(|id| {
             let ranges = self.inode(id).unwritten_ranges().into_iter();
@@ -252,7 +255,6 @@ impl FsState {
         if let Some(short) = &mut self.short {
             short.course.has_reclaimed |= !written.is_empty();
         }
-        !written.is_empty()
     }
 
     /// Returns whether what is shown of a file tells that an unwritten range was written back as it
@@ -345,10 +347,8 @@ impl FsState {
     /// Returns whether a part of a dirty range that could be written in place is seen to be.
     pub(crate) fn is_shown_in_place(&self, id: InodeId, start: u64, end: u64) -> bool {
         self.shown(id).is_some_and(|shown| {
-            let is_written = ![&shown.prealloc, &shown.dirty]
-                .iter()
-                .any(|ranges| overlaps(ranges, start, end));
-            is_written && shown.got_within(start, end) == Got::None
+            let covers = |&(from, to): &(u64, u64)| from <= start && end <= to;
+            !overlaps(&shown.dirty, start, end) && shown.in_place.iter().any(covers)
         })
     }
 

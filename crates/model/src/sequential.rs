@@ -48,6 +48,8 @@ pub struct Sequential {
     is_small: bool,
     /// Where files of the other witness were last seen to have extents.
     seen_extents: BTreeSet<SeenExtent>,
+    /// What of them was preallocated, (start, end) in the file.
+    seen_prealloc: Vec<(SeenExtent, (u64, u64))>,
     /// Where they had them here.
     own_extents: BTreeSet<SeenExtent>,
     /// What there was before the last exchange that was adopted.
@@ -75,6 +77,7 @@ impl Sequential {
             adopts: false,
             is_small: false,
             seen_extents: BTreeSet::new(),
+            seen_prealloc: Vec::new(),
             own_extents: BTreeSet::new(),
             before: None,
         }

@@ -89,8 +89,14 @@ impl Sequential {
                 }
             }
         }
-        self.seen_extents = self.extents(exchange, seen);
-        self.own_extents = self.extents(exchange, &reply);
+        let extent = |(extent, _): (SeenExtent, TreeItem)| extent;
+        self.own_extents = self.extents(exchange, &reply).map(extent).collect();
+        self.seen_prealloc = self
+            .extents(exchange, seen)
+            .filter(|(_, item)| is_prealloc(item))
+            .map(|(extent, item)| (extent, (item.offset, item.offset + item.len)))
+            .collect();
+        self.seen_extents = self.extents(exchange, seen).map(extent).collect();
         self.before = Some(Box::new(before));
         Ok(reply)
     }
@@ -164,16 +170,29 @@ impl Sequential {
         self.seen_extents.contains(&extent)
     }
 
-    /// Returns where files are seen to have extents.
-    fn extents(&mut self, exchange: &Exchange, seen: &Reply) -> BTreeSet<SeenExtent> {
-        let mut extents = BTreeSet::new();
-        for (probe, layout) in exchange.probes.iter().zip(&seen.layouts) {
-            if let (Some(layout), Some(id)) = (layout, self.id_of(&probe.name)) {
-                let items = layout.items.iter();
-                extents.extend(items.filter_map(|item| Some(SeenExtent::of(id, item)?.0)));
-            }
-        }
-        extents
+    /// Returns what of an extent was seen to be preallocated after the last operation, (start, end)
+    /// in the file.
+    pub(super) fn prealloc_of(&self, extent: SeenExtent) -> impl Iterator<Item = (u64, u64)> {
+        let of_it = self
+            .seen_prealloc
+            .iter()
+            .filter(move |(it, _)| *it == extent);
+        of_it.map(|(_, range)| *range)
+    }
+
+    /// Returns where files are seen to have extents, with the items that refer to them.
+    fn extents<'a>(
+        &'a mut self,
+        exchange: &'a Exchange,
+        seen: &'a Reply,
+    ) -> impl Iterator<Item = (SeenExtent, TreeItem)> + 'a {
+        let probed = exchange.probes.iter().zip(&seen.layouts);
+        probed.flat_map(|(probe, layout)| {
+            let id = self.id_of(&probe.name);
+            let items = layout.iter().flat_map(|layout| layout.items.iter());
+            let extent = |item: &TreeItem| Some((SeenExtent::of(id?, item)?.0, *item));
+            items.filter_map(extent).collect::<Vec<_>>()
+        })
     }
 
     /// Returns the inode of a name.
@@ -240,6 +259,14 @@ impl SeenExtent {
         let start = u64::try_from(self.start).ok()?;
         Some((start, start + len))
     }
+}
+
+/// Returns whether an item is of preallocated space.
+pub(super) fn is_prealloc(item: &TreeItem) -> bool {
+    let TreePlace::Extent { is_prealloc, .. } = item.place else {
+        return false;
+    };
+    is_prealloc
 }
 
 /// Returns a pair of references.

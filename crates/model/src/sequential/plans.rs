@@ -15,7 +15,7 @@ use scenario::{
 use uapi::Errno;
 
 use super::Sequential;
-use super::adopt::SeenExtent;
+use super::adopt::{SeenExtent, is_prealloc};
 
 /// A call that found no space.
 const NO_SPACE: &str = "ENOSPC";
@@ -251,11 +251,14 @@ fn shown(
     }
     let shown_of = |(id, layout): (InodeId, &Layout)| {
         let items = layout.items.iter();
-        let prealloc = items.clone().filter_map(|item| match item.place {
-            TreePlace::Extent {
-                is_prealloc: true, ..
-            } => Some((item.offset, item.offset + item.len)),
-            _ => None,
+        let prealloc = items.clone().filter(|item| is_prealloc(item));
+        let written = items.clone().filter(|item| !is_prealloc(item));
+        let in_place = written.flat_map(|item| {
+            let extent = SeenExtent::of(id, item).map(|(extent, _)| extent);
+            let known = extent.into_iter().flat_map(|it| before.prealloc_of(it));
+            let (start, end) = range_of(item);
+            let common = known.map(move |(from, to)| (from.max(start), to.min(end)));
+            common.filter(|(from, to)| from < to)
         });
         let mut places = items.clone().map(|item| item.place);
         let extents = fresh.iter().filter(|(extent, _)| extent.inode() == id);
@@ -264,12 +267,30 @@ fn shown(
                 .filter_map(|(extent, len)| extent.range(*len))
                 .collect(),
             dirty: layout.dirty.clone(),
-            prealloc: prealloc.collect(),
+            prealloc: prealloc.map(range_of).collect(),
+            in_place: joined(in_place),
             is_inline: places.any(|place| matches!(place, TreePlace::Inline { .. })),
         };
         (id, shown)
     };
     layouts.into_iter().map(shown_of).collect()
+}
+
+/// Returns the range of an item, (start, end) in bytes.
+fn range_of(item: &TreeItem) -> (u64, u64) {
+    (item.offset, item.offset + item.len)
+}
+
+/// Returns ranges that come in order with touching ones joined.
+fn joined(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 == start => last.1 = end,
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
 }
 
 /// Returns the items of files.

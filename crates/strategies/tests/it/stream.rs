@@ -78,9 +78,13 @@ fn where_space_is_short_only_clean_files_with_a_name_are_cut_and_only_to_whole_b
         let mut swarm = Swarm::new(seed, options);
         let mut last = Op::Sync;
         let mut held = Vec::new();
+        let mut is_readonly = false;
         for _ in 0..3000 {
             let op = swarm.next();
             match &op {
+                Op::Remount { is_readonly: is } => is_readonly = *is,
+                // It keeps its name.
+                Op::Unlink { .. } if is_readonly => {}
                 Op::Truncate { name, size } => {
                     let flush = Op::Flush { name: name.clone() };
                     assert!(size % 4096 == 0 && !held.contains(name), "{op:?}");
