@@ -48,7 +48,8 @@ fn page(records: &[Record], growth: Option<String>, circumstances: &[String]) ->
          again after a quarter of that. *peak* is the most memory that one\nprocess had resident. \
          *used* is what `btrfs filesystem df --raw` says of data after a sync, in MB. After the first run of each \
          kind the contents of all\nfiles were compared with those before, the filesystem was \
-         scrubbed and checked.\n\n\
+         scrubbed and checked. *the calls alone* are no tool but what none can be faster than, \
+         warm: those that the\nkernel has to carry out on *halves*, by who knows beforehand what is equal.\n\n\
          ![seconds and bytes](peers.svg)\n\n## What holds\n\n",
         of_all(|facts| facts.nr_runs),
         of_all(|facts| facts.limit_s as usize),
