@@ -61,7 +61,7 @@ pub use links::Renamed;
 pub use quota::Usage;
 pub use references::{DataRef, Sharing};
 pub use roots::RootId;
-pub use shortage::{Course, Reservation, Shortage, Shown};
+pub use shortage::{Course, Reservation, Shortage, Shown, joined};
 pub use state::{FsState, MountOptions};
 pub use trees::ResolvedRef;
 

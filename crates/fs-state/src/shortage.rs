@@ -133,6 +133,18 @@ impl Shown {
     }
 }
 
+/// Returns ranges that come in order, (start, end), with touching ones joined.
+pub fn joined(ranges: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 == start => last.1 = end,
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
+}
+
 /// Returns whether one of the ranges overlaps `start..end`.
 fn overlaps(ranges: &[(u64, u64)], start: u64, end: u64) -> bool {
     ranges.iter().any(|(from, to)| *from < end && start < *to)
@@ -306,14 +318,8 @@ impl FsState {
     /// Returns the ranges of a file that no item has yet, (start, end) in bytes, touching ones
     /// joined: its dirty pages, as a kernel counts them.
     pub fn unwritten(&self, id: InodeId) -> Vec<(u64, u64)> {
-        let mut joined: Vec<(u64, u64)> = Vec::new();
-        for range in self.inode(id).unwritten_ranges() {
-            match joined.last_mut() {
-                Some(last) if last.1 == range.start => last.1 = range.end,
-                _ => joined.push((range.start, range.end)),
-            }
-        }
-        joined
+        let ranges = self.inode(id).unwritten_ranges();
+        joined(ranges.into_iter().map(|range| (range.start, range.end)))
     }
 
     /// Returns the pieces into which the allocator cuts `start..end` of a file, in order.

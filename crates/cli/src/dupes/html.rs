@@ -18,8 +18,8 @@ const STYLE: &str = include_str!("html/style.css");
 /// Groups that are listed, and troubles.
 const NR_GROUPS: usize = 25;
 const NR_TROUBLES: usize = 200;
-/// Targets of a group that are listed.
-const NR_TARGETS: usize = 4;
+/// Places of a group that are listed.
+const NR_PLACES: usize = 5;
 
 /// Text between tags.
 struct Text<'a>(&'a str);
@@ -183,28 +183,23 @@ fn groups(body: &mut String, told: &Told, volume: &mut dyn Volume) {
     let most = told.groups.iter().map(Group::moved_bytes).max();
     let most = most.unwrap_or(0).max(1) as f64;
     for group in told.groups.iter().take(NR_GROUPS) {
-        let range = group.range;
         let nr_copies = group.nr_copies();
         let _ = write!(
             body,
             "<tr><td class=\"number\">{}</td><td class=\"number\">{nr_copies}</td>\
-             <td class=\"path\">{} <small>at {}</small>",
-            size(range.len),
-            Text(&name(volume, range.file)),
-            range.offset,
+             <td class=\"path\">",
+            size(group.range.len),
         );
-        let others = group.targets.iter().skip(usize::from(group.is_rewritten));
-        let others = others.take(NR_TARGETS);
-        let mut nr_named = 1;
-        for target in others {
-            nr_named += 1;
-            let target_name = name(volume, target.file);
+        let mut nr_named = 0;
+        for (file, offset) in group.places().take(NR_PLACES) {
+            let line_break = if nr_named == 0 { "" } else { "<br>" };
+            let name = name(volume, file);
             let _ = write!(
                 body,
-                "<br>{} <small>at {}</small>",
-                Text(&target_name),
-                target.offset
+                "{line_break}{} <small>at {offset}</small>",
+                Text(&name)
             );
+            nr_named += 1;
         }
         let nr_more = nr_copies.saturating_sub(nr_named);
         if 0 < nr_more {

@@ -2,7 +2,7 @@
 
 use dupes::{Change, Group, Prediction, Removed, Stay};
 use serde_json::{Value, json};
-use volume::{FileId, Volume};
+use volume::Volume;
 
 use super::directories::{Directory, directories};
 use super::report::{Done, Told};
@@ -58,16 +58,13 @@ fn prediction(prediction: &Prediction, is_at_most: bool) -> Value {
 }
 
 fn group(group: &Group, volume: &mut dyn Volume) -> Value {
-    let others = group.targets.iter().skip(usize::from(group.is_rewritten));
-    let mut place =
-        |file: FileId, offset: u64| json!({"file": name(volume, file), "offset": offset});
-    let first = place(group.range.file, group.range.offset);
-    let others = others.map(|target| place(target.file, target.offset));
+    let places = group.places();
+    let places = places.map(|(file, offset)| json!({"file": name(volume, file), "offset": offset}));
     json!({
         "bytes": group.range.len,
         "copies": group.nr_copies(),
         "is_rewritten": group.is_rewritten,
-        "places": std::iter::once(first).chain(others).collect::<Vec<_>>(),
+        "places": places.collect::<Vec<_>>(),
     })
 }
 

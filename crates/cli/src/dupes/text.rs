@@ -1,6 +1,6 @@
 //! The report as text.
 
-use dupes::{Change, Group};
+use dupes::Change;
 use volume::Volume;
 
 use super::directories::directories;
@@ -10,8 +10,8 @@ use crate::print;
 
 /// How many of each are listed without -v.
 const NR_LISTED: usize = 20;
-/// How many targets of a group are listed without -v.
-const NR_TARGETS: usize = 4;
+/// How many places of a group are listed without -v.
+const NR_PLACES: usize = 5;
 
 /// Prints it: troubles on stderr, the rest on stdout unless `is_quiet`.
 pub(super) fn print(told: &Told, volume: &mut dyn Volume, is_quiet: bool, is_verbose: bool) {
@@ -21,9 +21,9 @@ pub(super) fn print(told: &Told, volume: &mut dyn Volume, is_quiet: bool, is_ver
     if is_quiet {
         return;
     }
-    let (nr_listed, nr_targets) = match is_verbose {
+    let (nr_listed, nr_places) = match is_verbose {
         true => (usize::MAX, usize::MAX),
-        false => (NR_LISTED, NR_TARGETS),
+        false => (NR_LISTED, NR_PLACES),
     };
     let report = &told.report;
     print::line(format!(
@@ -37,7 +37,7 @@ pub(super) fn print(told: &Told, volume: &mut dyn Volume, is_quiet: bool, is_ver
             false => "",
         },
     ));
-    groups(told, volume, nr_listed, nr_targets);
+    groups(told, volume, nr_listed, nr_places);
     if is_verbose {
         removed(told, volume);
     }
@@ -79,24 +79,19 @@ pub(super) fn print(told: &Told, volume: &mut dyn Volume, is_quiet: bool, is_ver
 }
 
 /// Lists what is equal.
-fn groups(told: &Told, volume: &mut dyn Volume, nr_listed: usize, nr_targets: usize) {
+fn groups(told: &Told, volume: &mut dyn Volume, nr_listed: usize, nr_places: usize) {
     if told.groups.is_empty() {
         return;
     }
     print::line("equal, and shared by what is planned, those first of which most is moved:");
     for group in told.groups.iter().take(nr_listed) {
-        let Group { range, targets, .. } = group;
-        let head = format!("  {:>11}  {} copies: ", size(range.len), group.nr_copies());
-        let first = name(volume, range.file);
-        print::line(format!("{head}{first} at {}", range.offset));
-        let margin = " ".repeat(head.len());
-        // What is moved to a copy of its own is the first of its targets.
-        let others = targets.iter().skip(usize::from(group.is_rewritten));
-        let mut nr_named = 1;
-        for target in others.take(nr_targets) {
+        let len = size(group.range.len);
+        let mut margin = format!("  {len:>11}  {} copies: ", group.nr_copies());
+        let mut nr_named = 0;
+        for (file, offset) in group.places().take(nr_places) {
+            print::line(format!("{margin}{} at {offset}", name(volume, file)));
+            margin = " ".repeat(margin.len());
             nr_named += 1;
-            let other = name(volume, target.file);
-            print::line(format!("{margin}{other} at {}", target.offset));
         }
         match group.nr_copies() - nr_named {
             0 => {}

@@ -31,6 +31,14 @@ impl Group {
         self.nr_targets + usize::from(!self.is_rewritten)
     }
 
+    /// Returns where the equals are, as far as their places are kept: the one first that stays, or
+    /// the first that is moved to a copy.
+    pub fn places(&self) -> impl Iterator<Item = (FileId, u64)> {
+        let first = (self.range.file, self.range.offset);
+        let others = self.targets.iter().skip(usize::from(self.is_rewritten));
+        std::iter::once(first).chain(others.map(|target| (target.file, target.offset)))
+    }
+
     /// Returns the bytes of files that are moved.
     #[must_use]
     pub fn moved_bytes(&self) -> u64 {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
-use fs_state::{Course, InodeId, Reservation, Shortage, Shown};
+use fs_state::{Course, InodeId, Reservation, Shortage, Shown, joined};
 use scenario::{
     CallEnd, ElementAnswer, Exchange, Fd, Layout, Op, Outcome, Reply, Storage, Target, TreeItem,
     TreePlace,
@@ -279,18 +279,6 @@ fn shown(
 /// Returns the range of an item, (start, end) in bytes.
 fn range_of(item: &TreeItem) -> (u64, u64) {
     (item.offset, item.offset + item.len)
-}
-
-/// Returns ranges that come in order with touching ones joined.
-fn joined(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
-    let mut joined: Vec<(u64, u64)> = Vec::new();
-    for (start, end) in ranges {
-        match joined.last_mut() {
-            Some(last) if last.1 == start => last.1 = end,
-            _ => joined.push((start, end)),
-        }
-    }
-    joined
 }
 
 /// Returns the items of files.
