@@ -6,6 +6,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
+use redb::ReadableTableMetadata;
 use volume::{
     Extent, ExtentReferences, File, FileExtent, FileId, History, Learned, Page, Position, Recalled,
     ValueKind, Volume, VolumeError,
@@ -38,6 +39,9 @@ pub(crate) struct Remembering {
     is_within: bool,
     /// The last transaction before a question was asked.
     asked_after: Option<u64>,
+    /// Rows of files that pages were made of, and how many there are.
+    nr_told: u64,
+    nr_rows: u64,
 }
 
 impl Remembering {
@@ -60,6 +64,8 @@ impl Remembering {
             run: None,
             has_learned: false,
             asked_after: None,
+            nr_told: 0,
+            nr_rows: 0,
         })
     }
 
@@ -107,6 +113,10 @@ impl Remembering {
         let wrong = |error| database.wrong(error);
         let read = database.read()?;
         let files = read.open_table(FILES).map_err(|it| database.wrong(it))?;
+        if from == Position::default() {
+            self.nr_told = 0;
+            self.nr_rows = files.len().map_err(wrong)?;
+        }
         let mut extents: Vec<FileExtent> = Vec::new();
         let mut current: Option<(File, bool)> = None;
         let inner = &mut self.inner;
@@ -136,6 +146,7 @@ impl Remembering {
                 current = Some(file);
             }
             take_extents(bytes, &mut extents).map_err(|_| database.malformed())?;
+            self.nr_told += 1;
         }
         end_file(current.take(), &mut extents, page);
         Ok(None)
@@ -178,6 +189,10 @@ impl Volume for Remembering {
             self.inner.end_replay(&self.updated.roots);
         }
         Ok(next)
+    }
+
+    fn walked(&self) -> Option<f64> {
+        (0 < self.nr_rows).then(|| self.nr_told as f64 / self.nr_rows as f64)
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {

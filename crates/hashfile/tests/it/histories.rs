@@ -8,7 +8,7 @@ use model::{Machine, ModelVolume};
 use proptest::prelude::*;
 use rules::Profile;
 use tempfile::TempDir;
-use volume::Volume;
+use volume::{Page, Position, Volume};
 
 use crate::answers;
 use crate::chronicle::Chronicle;
@@ -218,4 +218,27 @@ fn after_a_change_only_what_changed_is_asked_for_and_read() {
     assert_eq!(nr_read, 3 * 4);
     // Once before the plan and once after it, when nobody changed anything meanwhile.
     assert_eq!(nr_told, 3);
+}
+
+#[test]
+fn how_far_the_walk_is_can_be_told_of_every_page() {
+    let folder = TempDir::new().expect("a folder");
+    let mut machine = machine();
+    let fs = machine.fs_mut();
+    // It has as many file extents as a page, and some more, so that the others come with the next.
+    let id = fs.lookup("a").expect("a file");
+    for nr in 0..66_000 {
+        let content = data::Content::pattern(nr, 0, 4096);
+        fs.write(id, nr * 8192, &content).expect("room");
+    }
+    let chronicle = Chronicle::new(ModelVolume::new(machine));
+    let mut volume = remembering(&chronicle, &folder.path().join("hashes"));
+    let (mut page, mut shares) = (Page::default(), Vec::new());
+    let mut from = Some(Position::default());
+    while let Some(position) = from {
+        from = volume.next_page(position, 0, &mut page).expect("a page");
+        shares.push(volume.walked().expect("it is known"));
+    }
+    assert!(0.0 < shares[0] && shares[0] < 1.0, "{shares:?}");
+    assert_eq!(shares[1..], [1.0]);
 }
