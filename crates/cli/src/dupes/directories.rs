@@ -25,17 +25,22 @@ pub(crate) fn directories(
     predicted: &Changes,
     real: Option<&Changes>,
 ) -> Vec<Directory> {
-    let mut found: BTreeMap<String, Directory> = BTreeMap::new();
-    let mut of = |file: FileId| -> String {
-        let path = volume.path(file).unwrap_or_default();
-        let parent = Path::new(&path).parent();
-        parent.map_or_else(String::new, |parent| parent.display().to_string())
-    };
+    // A path may have to be asked for: once for each file.
+    let mut by_file: BTreeMap<FileId, (Change, Change)> = BTreeMap::new();
     for (file, change) in predicted.iter() {
-        add(&mut found.entry(of(file)).or_default().predicted, change);
+        by_file.entry(file).or_default().0 = change;
     }
     for (file, change) in real.into_iter().flat_map(Changes::iter) {
-        add(&mut found.entry(of(file)).or_default().real, change);
+        by_file.entry(file).or_default().1 = change;
+    }
+    let mut found: BTreeMap<String, Directory> = BTreeMap::new();
+    for (file, (predicted, real)) in by_file {
+        let path = volume.path(file).unwrap_or_default();
+        let parent = Path::new(&path).parent();
+        let parent = parent.map_or_else(String::new, |parent| parent.display().to_string());
+        let directory = found.entry(parent).or_default();
+        add(&mut directory.predicted, predicted);
+        add(&mut directory.real, real);
     }
     let with_path = |(path, directory): (String, Directory)| Directory {
         path: match path.as_str() {

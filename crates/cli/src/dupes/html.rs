@@ -10,7 +10,6 @@ use std::fmt::{self, Write as _};
 use dupes::Group;
 use volume::Volume;
 
-use super::directories::directories;
 use super::report::Told;
 use super::words::{hint, name, reason, signed, size};
 
@@ -41,12 +40,12 @@ impl fmt::Display for Text<'_> {
 
 /// Returns the page of a run; `scope` is what was looked at.
 pub(crate) fn page(told: &Told, volume: &mut dyn Volume, scope: &str) -> String {
-    let directories = directories(volume, &told.changes, told.real_changes());
+    let directories = told.directories(volume);
     let mut body = String::new();
     head(&mut body, told, scope);
     space(&mut body, told);
-    places::map(&mut body, told, &directories);
-    places::table(&mut body, told, &directories);
+    places::map(&mut body, told, directories);
+    places::table(&mut body, told, directories);
     groups(&mut body, told, volume);
     stays(&mut body, told);
     troubles(&mut body, told, volume);

@@ -4,7 +4,7 @@ use dupes::{Change, Group, Prediction, Removed, Stay};
 use serde_json::{Value, json};
 use volume::Volume;
 
-use super::directories::{Directory, directories};
+use super::directories::Directory;
 use super::report::{Done, Told};
 use super::words::{name, reason};
 
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 pub(super) fn object(told: &Told, volume: &mut dyn Volume) -> Value {
     let work = volume.work();
     let report = &told.report;
-    let directories = directories(volume, &told.changes, told.real_changes());
+    let directories = told.directories(volume);
     let is_done = told.done.is_some();
     let groups: Vec<Value> = told.groups.iter().map(|it| group(it, volume)).collect();
     let removed: Vec<Value> = told.removed.iter().map(|it| removed(it, volume)).collect();

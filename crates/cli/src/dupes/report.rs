@@ -1,6 +1,8 @@
 //! What a run tells: [`Told`]; [`text`](super::text), [`json`](super::json) and
 //! [`html`](super::html) say it.
 
+use std::cell::OnceCell;
+
 use backend_kernel::volume::{SkipReason, Skipped};
 use dupes::{
     Changes, Failure, Findings, Group, Options, Prediction, Removed, Rewrite, Round, Stay, Stopped,
@@ -8,6 +10,7 @@ use dupes::{
 };
 use volume::{SpaceRule, Volume};
 
+use super::directories::{Directory, directories};
 use super::words::{meaning, name, told};
 
 /// What a run found, and did if it was to.
@@ -21,7 +24,9 @@ pub(crate) struct Told {
     pub(super) removed: Vec<Removed>,
     pub(super) prediction: Prediction,
     /// What was expected to change, by file.
-    pub(super) changes: Changes,
+    changes: Changes,
+    /// What changes by directory, once somebody has asked.
+    directories: OnceCell<Vec<Directory>>,
     /// The groups of which most is moved.
     pub(super) groups: Vec<Group>,
     pub(super) stays: Vec<Stay>,
@@ -59,6 +64,7 @@ impl Told {
             removed: findings.removed,
             prediction: findings.prediction,
             changes: findings.changes,
+            directories: OnceCell::new(),
             groups: findings.groups,
             stays: findings.stays,
             used_before: volume.used_bytes()?,
@@ -99,6 +105,7 @@ impl Told {
             removed: first.map(|round| round.removed.clone()).unwrap_or_default(),
             prediction: first.map(|round| round.prediction).unwrap_or_default(),
             changes: first.map(|round| round.changes.clone()).unwrap_or_default(),
+            directories: OnceCell::new(),
             groups: first.map(|round| round.groups.clone()).unwrap_or_default(),
             used_before: summary.used_before,
             is_remembered: summary.is_remembered,
@@ -135,9 +142,12 @@ impl Told {
         self.used_before
     }
 
-    /// Returns what changed, by file.
-    pub(super) fn real_changes(&self) -> Option<&Changes> {
-        self.done.as_ref().map(|done| &done.changes)
+    /// Returns every directory in which something changes, the largest change first. Folders are
+    /// looked up once, whoever tells of them.
+    pub(super) fn directories(&self, volume: &mut dyn Volume) -> &[Directory] {
+        let real = self.done.as_ref().map(|done| &done.changes);
+        self.directories
+            .get_or_init(|| directories(volume, &self.changes, real))
     }
 
     /// Returns what was not looked at or not done, a line each.

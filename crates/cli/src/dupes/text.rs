@@ -3,7 +3,6 @@
 use dupes::Change;
 use volume::Volume;
 
-use super::directories::directories;
 use super::report::{Done, Told};
 use super::words::{hint, name, reason, signed, size};
 use crate::print;
@@ -138,7 +137,7 @@ fn what_was_done(done: &Done, at_most: &str, predicted_net_bytes: i64) {
 }
 
 fn by_directory(told: &Told, volume: &mut dyn Volume, nr_listed: usize) {
-    let directories = directories(volume, &told.changes, told.real_changes());
+    let directories = told.directories(volume);
     if directories.is_empty() {
         return;
     }
