@@ -290,6 +290,11 @@ fn page_first() {
         assert!(fs::read_to_string(&page).expect("a page").contains("<svg"));
         let names: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().collect();
         assert_eq!(names.len(), 3, "{names:?}");
+        // A bare name is one in the folder where we are.
+        let mut here = command("-r --json --html bare.html --hashfile bare");
+        let output = here.arg(folder).current_dir(folder).output();
+        let _ = said(&output.expect("the program starts"));
+        assert!(folder.join("bare.html").is_file() && folder.join("bare").is_file());
     });
 }
 

@@ -241,10 +241,8 @@ impl Database {
 /// Makes a hashfile that knows nothing; it gets its name once it is whole.
 fn create(path: &Path, subject: &Subject) -> Result<File, HashfileError> {
     let wrong = |source| system("create", path, source);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    // The folder of a bare name is empty: to `tempfile` that is the one where we are.
+    let folder = path.parent().unwrap_or(path);
     // A link that leads nowhere is no place for a new file.
     if fs::symlink_metadata(path).is_ok() {
         return Err(wrong(io::ErrorKind::NotFound.into()));

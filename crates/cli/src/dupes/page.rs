@@ -18,10 +18,8 @@ impl Page {
     /// # Errors
     /// If there cannot be such a file.
     pub(super) fn begin(path: &Path) -> Result<Page, Report> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        // The folder of a bare name is empty: to `tempfile` that is the one where we are.
+        let folder = path.parent().unwrap_or(path);
         if path.is_dir() {
             return Err(cannot(path, "it is a folder"));
         }
