@@ -1,27 +1,16 @@
 //! What a run without a hashfile sees of a chronicle, and what both change.
 
 use volume::{
-    ChecksumStrength, DedupeStatus, DedupeTarget, Extent, ExtentReferences, FileExtent, FileId,
-    FileRange, History, Page, Position, SpaceRule, Volume, VolumeError,
+    DedupeStatus, DedupeTarget, Extent, ExtentReferences, FileExtent, FileId, FileRange, History,
+    Page, Position, Volume, VolumeError,
 };
 
 use super::{BLOCK, Chronicle};
 
 impl Volume for Chronicle {
     volume::forward! { to (self.0.borrow_mut().volume):
-        dedupe_len_max file create write flush remove sync used_bytes
-    }
-
-    fn block_bytes(&self) -> u64 {
-        BLOCK
-    }
-
-    fn space_rule(&self) -> SpaceRule {
-        SpaceRule::WholeExtents
-    }
-
-    fn checksum_strength(&self) -> Option<ChecksumStrength> {
-        Some(ChecksumStrength::Weak)
+        block_bytes space_rule checksum_strength dedupe_len_max file read_ahead create write flush
+        remove sync used_bytes path
     }
 
     fn next_page(
@@ -99,8 +88,6 @@ impl Volume for Chronicle {
         shared.volume.read(file, offset, bytes)
     }
 
-    fn read_ahead(&mut self, _: &[FileRange]) {}
-
     fn dedupe(
         &mut self,
         source: FileRange,
@@ -109,9 +96,5 @@ impl Volume for Chronicle {
         let mut shared = self.0.borrow_mut();
         shared.call()?;
         shared.volume.dedupe(source, targets)
-    }
-
-    fn path(&mut self, _: FileId) -> Option<String> {
-        None
     }
 }
