@@ -13,10 +13,9 @@ use std::collections::BTreeSet;
 use fs_state::{Course, InodeId, Kind, Reservation, Shortage};
 use ondisk::Compression;
 use scenario::{
-    Answer, Backend, BackendError, Exchange, Layout, Name, Observation, Op, Outcome, Reply,
-    Storage, TreeItem, TreePlace,
+    Answer, Backend, BackendError, Exchange, Layout, Name, Observation, Outcome, Reply, Storage,
+    TreeItem, TreePlace,
 };
-use uapi::Errno;
 
 use super::{Sequential, plans, trees};
 
@@ -109,9 +108,10 @@ impl Sequential {
     ) -> Result<(Reply, Course), BackendError> {
         let op = &exchange.op;
         self.machine.fs_mut().begin_shortage(shortage);
+        self.close_first(op);
         let mut answer = match self.machine.fs_mut().reserve(Reservation::Trees) {
             Ok(()) => self.apply(op)?,
-            Err(errno) => self.refuse(op, errno),
+            Err(errno) => Answer::plain(Outcome::Failed(errno)),
         };
         // Some change an inode in memory first and find no space to write it then.
         if let Err(errno) = self.machine.fs_mut().reserve(Reservation::Trees)
@@ -127,20 +127,6 @@ impl Sequential {
             layouts,
         };
         Ok((reply, course))
-    }
-
-    /// Answers an operation for which there is no space at all. What a caller closes before asking
-    /// is closed.
-    fn refuse(&mut self, op: &Op, errno: Errno) -> Answer {
-        match op {
-            Op::Unlink {
-                name,
-                is_held: false,
-            } => self.descriptors.close(&mut self.machine, name),
-            Op::Delete { name } => self.descriptors.close_below(&mut self.machine, name),
-            _ => {}
-        }
-        Answer::plain(Outcome::Failed(errno))
     }
 
     /// Returns whether files got new extents exactly where the kernel shows new ones.

@@ -37,13 +37,24 @@ impl Sequential {
         }
     }
 
-    /// Carries out one operation.
-    pub(super) fn carry_out(&mut self, op: &Op) -> Answer {
-        if let Some(name) = op.made_name() {
-            for name in self.descriptors.held_below(name) {
-                self.close(&name);
+    /// Closes what a caller closes before it asks: that is done whatever the answer is.
+    pub(super) fn close_first(&mut self, op: &Op) {
+        match op {
+            Op::Unlink {
+                name,
+                is_held: false,
+            } => self.close(name),
+            Op::Delete { name } => self.close_below(name),
+            op => {
+                let held = op.made_name().map(|name| self.descriptors.held_below(name));
+                held.iter().flatten().for_each(|name| self.close(name));
             }
         }
+    }
+
+    /// Carries out one operation.
+    pub(super) fn carry_out(&mut self, op: &Op) -> Answer {
+        self.close_first(op);
         if let Some(refused) = self.refuse_readonly(op) {
             return refused;
         }
@@ -122,8 +133,6 @@ impl Sequential {
     fn unlink(&mut self, name: &Name, is_held: bool) -> Result<Outcome, Errno> {
         if is_held {
             self.descriptors.keep_one(&mut self.machine, name)?;
-        } else {
-            self.close(name);
         }
         let id = match self.machine.fs_mut().unlink(name.as_str()) {
             Ok(id) => id,
@@ -154,7 +163,6 @@ impl Sequential {
 
     /// Deletes a subvolume through a descriptor of its folder.
     fn delete(&mut self, name: &Name) -> Result<Outcome, Errno> {
-        self.close_below(name);
         let Some(parent) = parent_of(name) else {
             return Ok(Outcome::Failed(Errno::EBUSY));
         };
@@ -168,7 +176,7 @@ impl Sequential {
     }
 
     /// Closes what is open on a name and below it; what is held is forgotten with it.
-    pub(super) fn close_below(&mut self, top: &Name) {
+    fn close_below(&mut self, top: &Name) {
         for held in self.descriptors.held_below(top) {
             self.close(&held);
         }

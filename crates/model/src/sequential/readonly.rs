@@ -32,12 +32,8 @@ impl Sequential {
             Op::Link { source, target } => fs.refused_link(source.as_str(), target.as_str()),
             Op::Rename { source, target } => fs.refused_rename(source.as_str(), target.as_str()),
             Op::Unlink { name, is_held } => {
-                if *is_held {
-                    if let Err(errno) = self.descriptors.keep_one(&mut self.machine, name) {
-                        return Some(Answer::plain(Outcome::NotOpened(errno)));
-                    }
-                } else {
-                    self.close(name);
+                if *is_held && let Err(errno) = self.descriptors.keep_one(&mut self.machine, name) {
+                    return Some(Answer::plain(Outcome::NotOpened(errno)));
                 }
                 self.machine.fs_mut().refused_unlink(name.as_str())
             }
@@ -48,9 +44,7 @@ impl Sequential {
                 return Some(subvolume(opened.and_then(|_| fs.refused_subvolume(parent))));
             }
             Op::Delete { name } => {
-                let parent = parent_of(name)?.to_owned();
-                self.close_below(name);
-                return Some(subvolume(self.machine.fs_mut().refused_subvolume(&parent)));
+                return Some(subvolume(fs.refused_subvolume(parent_of(name)?)));
             }
             _ => return None,
         };

@@ -4,7 +4,7 @@ use data::Digest;
 use fs_state::{InodeId, Reservation, Shortage, Shown};
 use model::Sequential;
 use rules::Profile;
-use scenario::{Backend, Exchange, Geometry, Observation, Op, Outcome, Probe, Reply, Stat};
+use scenario::{Answer, Backend, Exchange, Geometry, Observation, Op, Outcome, Probe, Reply, Stat};
 use uapi::Errno;
 
 /// Returns a model on a small filesystem.
@@ -37,6 +37,15 @@ impl Pair {
     /// Carries out an operation on both; returns what the adopting one answers.
     fn exchange(&mut self, op: &str, shortage: Shortage) -> (Reply, Reply) {
         let op: Op = op.parse().expect("an operation");
+        let machine = self.told.machine_mut();
+        machine.fs_mut().begin_shortage(shortage);
+        let answer = self.told.apply(&op).expect("an answer");
+        self.told.machine_mut().fs_mut().end_shortage();
+        self.show(op, answer)
+    }
+
+    /// Shows the adopting one what the other looks like now, as what came of an operation.
+    fn show(&mut self, op: Op, answer: Answer) -> (Reply, Reply) {
         let probes = ["A", "B"].map(|name| Probe {
             name: name.parse().expect("a name"),
             expected_shape: None,
@@ -45,10 +54,6 @@ impl Pair {
             op,
             probes: probes.into(),
         };
-        let machine = self.told.machine_mut();
-        machine.fs_mut().begin_shortage(shortage);
-        let answer = self.told.apply(&exchange.op).expect("an answer");
-        self.told.machine_mut().fs_mut().end_shortage();
         let (observations, layouts) = self.told.look(&exchange.probes).expect("a look");
         let seen = Reply {
             answer,
@@ -403,6 +408,21 @@ fn a_truncation_that_found_space_for_a_part_is_adopted() {
     let outcome = pair.adopts("truncate B 0", shortage, &["ENOSPC"]);
     assert_eq!(outcome, Outcome::Failed(Errno::ENOSPC));
     pair.goes_on();
+}
+
+#[test]
+fn a_refused_rename_has_closed_what_was_held_under_its_target() {
+    let mut pair = Pair::new();
+    pair.exchange("pwrite A 0 8k seed=1@0", Shortage::default());
+    pair.exchange("unlink A held", Shortage::default());
+    let close: Op = "close A".parse().expect("an operation");
+    pair.told.apply(&close).expect("an answer");
+    let refused = Answer::plain(Outcome::Failed(Errno::ENOSPC));
+    let rename = "rename B A".parse().expect("an operation");
+    let (seen, adopted) = pair.show(rename, refused);
+    assert_eq!(adopted.answer.outcome, seen.answer.outcome);
+    assert_eq!(adopted.answer.adopted, ["ENOSPC"]);
+    assert_eq!(adopted.observations[0], Observation::Absent);
 }
 
 #[test]
