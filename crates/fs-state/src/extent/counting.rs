@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{CountedRef, ExtentId, ExtentTable, Referrer};
 use crate::RootId;
 
-/// So many references fit into any extent item.
+/// So many references fit into any extent item, if none has an item of its own.
 const NR_SURELY_INSIDE: usize = 4;
 
 /// Bytes of an extent item without references.
@@ -177,7 +177,8 @@ impl ExtentTable {
                 let extent = self.get_mut(id);
                 extent.pending_idx = None;
                 let nr_refs_max = pending.committed.len() + pending.delayed.len();
-                if NR_SURELY_INSIDE < nr_refs_max {
+                let has_keyed = pending.committed.iter().any(|r| r.is_keyed);
+                if has_keyed || NR_SURELY_INSIDE < nr_refs_max {
                     pending.mark_keyed(&mut extent.refs, extent_item_len_max);
                 }
             }
