@@ -14,6 +14,7 @@ mod candidates;
 mod cover;
 mod decision;
 mod groups;
+mod meter;
 mod moves;
 mod packing;
 mod recut;
@@ -27,6 +28,7 @@ use allowance::Allowance;
 pub(crate) use candidates::Candidate;
 pub(crate) use decision::Decision;
 pub use groups::Group;
+use meter::Meter;
 
 use crate::catalog::{BlockId, Catalog};
 use crate::change::Changes;
@@ -265,27 +267,26 @@ fn plan_extents(
         candidates: mut found,
         full,
     } = found;
-    watch.at(Phase::Decide, 0, None)?;
+    watch.at(Phase::Decide, 0, Some(found.len() as u64))?;
     let split = bound::split(catalog, classes, &mut found, &full, options);
     let classes = split.as_ref().unwrap_or(classes);
     let mut decision = match options.rewrite {
-        Rewrite::Never | Rewrite::Auto => cover::decide(catalog, classes, &found),
-        Rewrite::Max => packing::decide(catalog, classes, &found),
+        Rewrite::Never | Rewrite::Auto => cover::decide(catalog, classes, &found, watch)?,
+        Rewrite::Max => packing::decide(catalog, classes, &found, watch)?,
     };
     if options.rewrite == Rewrite::Auto {
-        bargain::improve(catalog, classes, &found, &mut decision);
+        bargain::improve(catalog, classes, &found, &mut decision, watch)?;
     }
     let max_len = volume.dedupe_len_max();
     let nr_max = options.nr_references_max;
     let mut crowding = FxHashSet::default();
     let mut plan = loop {
-        watch.at(Phase::Decide, 0, None)?;
         let limits = moves::Limits {
             len_max: max_len,
             nr_references_max: nr_max,
             allowance: allowance.clone(),
         };
-        match moves::plan(catalog, classes, &found, &decision, limits)? {
+        match moves::plan(catalog, classes, &found, &decision, limits, watch)? {
             Ok(plan) => break plan,
             // What stays for that may be what others are moved to: all is planned anew.
             Err(too_many) => {

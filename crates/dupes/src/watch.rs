@@ -15,8 +15,15 @@ pub enum Phase {
     Confirm,
     /// Asking what refers to extents that could go; counts extents.
     Plan,
-    /// Deciding which of them stay, and what moves where; counts nothing.
+    /// Deciding which of them stay; counts extents, anew for each way that is tried.
     Decide,
+    /// Finding where what refers to the others is moved to; counts extents, anew if some have to
+    /// stay because what they are moved to has too many references.
+    Route,
+    /// Counting the references that extents get; counts ranges that are moved, anew like that.
+    Weigh,
+    /// Gathering these into requests; counts them.
+    Gather,
     /// Moving references; counts bytes of requests.
     Execute,
     /// Looking at what is gone; counts extents.

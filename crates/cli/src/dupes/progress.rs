@@ -78,7 +78,10 @@ impl Progress {
                 Phase::Match => ("blocks matched", false),
                 Phase::Confirm => ("blocks read to be sure", false),
                 Phase::Plan => ("extents looked up", false),
-                Phase::Decide => return self.tell("deciding what stays"),
+                Phase::Decide => ("extents decided on", false),
+                Phase::Route => ("extents planned", false),
+                Phase::Weigh => ("moves weighed", false),
+                Phase::Gather => ("moves gathered", false),
                 Phase::Execute => ("moved", true),
                 Phase::Verify => ("extents looked at", false),
             };

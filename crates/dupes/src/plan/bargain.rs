@@ -2,20 +2,26 @@
 
 use std::collections::BinaryHeap;
 
-use super::{Candidate, Decision};
+use super::{Candidate, Decision, Meter};
 use crate::catalog::Catalog;
 use crate::classes::{ClassId, Classes};
+use crate::report::Stopped;
+use crate::watch::{Phase, Watch};
 
 /// Bytes that have to be freed for each byte that is written.
 const FREED_FOR_WRITTEN: u64 = 2;
 
 /// Lets further extents go, the largest gain first, as long as it is a bargain.
+///
+/// # Errors
+/// If the watch says stop.
 pub(super) fn improve(
     catalog: &Catalog,
     classes: &Classes,
     found: &[Candidate],
     decision: &mut Decision,
-) {
+    watch: &mut dyn Watch,
+) -> Result<(), Stopped> {
     let mut nr_stored = nr_stored(catalog, classes, &decision.by_extent(catalog, found));
     let may_go = |idx: &usize| !decision.goes[*idx] && found[*idx].may_be_rewritten;
     let open: Vec<usize> = (0..found.len()).filter(may_go).collect();
@@ -23,13 +29,16 @@ pub(super) fn improve(
         .into_iter()
         .filter_map(|idx| Some((gain(catalog, classes, &found[idx], &nr_stored)?, idx)))
         .collect();
+    let mut meter = Meter::begin(watch, Phase::Decide, queue.len())?;
     while let Some((old_gain, idx)) = queue.pop() {
         // Gains only fall, so that one that has not is the largest.
-        let Some(gain) = gain(catalog, classes, &found[idx], &nr_stored) else {
-            continue;
-        };
-        if gain < old_gain {
+        let gain = gain(catalog, classes, &found[idx], &nr_stored);
+        if let Some(gain) = gain.filter(|gain| *gain < old_gain) {
             queue.push((gain, idx));
+            continue;
+        }
+        meter.step()?;
+        if gain.is_none() {
             continue;
         }
         decision.goes[idx] = true;
@@ -39,6 +48,7 @@ pub(super) fn improve(
             *nr = (*nr - 1).max(1);
         }
     }
+    Ok(())
 }
 
 /// Returns the bytes that are won if an extent goes, if that is a bargain.

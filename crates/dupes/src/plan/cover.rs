@@ -10,9 +10,11 @@ mod greedy;
 
 use rustc_hash::FxHashMap;
 
-use super::{Candidate, Decision};
+use super::{Candidate, Decision, Meter};
 use crate::catalog::Catalog;
 use crate::classes::{ClassId, Classes};
+use crate::report::Stopped;
+use crate::watch::{Phase, Watch};
 
 /// Most sets of a component that is solved.
 const NR_EXACT_MAX: usize = 64;
@@ -31,7 +33,15 @@ struct Set {
 }
 
 /// Decides without writing anything.
-pub(super) fn decide(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Decision {
+///
+/// # Errors
+/// If the watch says stop.
+pub(super) fn decide(
+    catalog: &Catalog,
+    classes: &Classes,
+    found: &[Candidate],
+    watch: &mut dyn Watch,
+) -> Result<Decision, Stopped> {
     let mut goes = vec![false; found.len()];
     let mut sets = sets(catalog, classes, found);
     for set in &sets {
@@ -39,24 +49,26 @@ pub(super) fn decide(catalog: &Catalog, classes: &Classes, found: &[Candidate]) 
     }
     merge_elements(&mut sets, classes.len());
     let sets = without_equals(sets);
+    let mut meter = Meter::begin(watch, Phase::Decide, sets.len())?;
     for component in components(sets) {
-        for set_idx in chosen(&component) {
+        for set_idx in chosen(&component, &mut meter)? {
             goes[component[set_idx].candidate_idx] = false;
         }
     }
-    Decision { goes }
+    Ok(Decision { goes })
 }
 
-/// Returns the sets of a component that stay.
-fn chosen(component: &[Set]) -> Vec<usize> {
+/// Returns the sets of a component that stay; each is a step.
+fn chosen(component: &[Set], meter: &mut Meter<'_>) -> Result<Vec<usize>, Stopped> {
     if component.len() == 1 {
-        return vec![0];
+        meter.step()?;
+        return Ok(vec![0]);
     }
-    let by_greed = greedy::cover(component);
+    let by_greed = greedy::cover(component, meter)?;
     if component.len() <= NR_EXACT_MAX {
-        return exact::cover(component, &by_greed);
+        return Ok(exact::cover(component, &by_greed));
     }
-    by_greed
+    Ok(by_greed)
 }
 
 /// Returns the candidates that could go without anything being written.

@@ -10,10 +10,13 @@ use super::allowance::{self, Allowance};
 use super::bound::Loads;
 use super::rewriting::Layout;
 use super::sources::{Place, Sources};
-use super::{Batch, Candidate, Decision, Origin, Plan, Prediction, Removed, Rewriting, Step};
+use super::{
+    Batch, Candidate, Decision, Meter, Origin, Plan, Prediction, Removed, Rewriting, Step,
+};
 use crate::catalog::{Catalog, ExtentIdx};
 use crate::classes::{ClassId, Classes};
 use crate::report::Stopped;
+use crate::watch::{Phase, Watch};
 
 /// Bytes of the source and the targets of one request, unless one target has more: they are read
 /// ahead together.
@@ -62,13 +65,14 @@ pub(super) struct Limits {
 /// references than it may have.
 ///
 /// # Errors
-/// [`Stopped::TooLarge`] if there are more moves than there is memory for.
+/// [`Stopped::TooLarge`] if there are more moves than there is memory for, or the watch says stop.
 pub(super) fn plan(
     catalog: &Catalog,
     classes: &Classes,
     found: &[Candidate],
     decision: &Decision,
     mut limits: Limits,
+    watch: &mut dyn Watch,
 ) -> Result<Result<Plan, Vec<usize>>, Stopped> {
     let mut going: Vec<usize> = (0..found.len()).filter(|&idx| decision.goes[idx]).collect();
     going.sort_by_key(|&idx| {
@@ -88,6 +92,7 @@ pub(super) fn plan(
         moves: Vec::new(),
         origins: Vec::new(),
     };
+    let mut meter = Meter::begin(watch, Phase::Route, going.len())?;
     for (candidate, rank) in going.iter().zip(0..) {
         for (reference, size) in candidate.references.iter().zip(&candidate.sizes) {
             let nr_before = moving.moves.len();
@@ -95,9 +100,11 @@ pub(super) fn plan(
             let nr_more = (moving.moves.len() - nr_before) as u64;
             limits.allowance.take(nr_more, allowance::MOVE_BYTES)?;
         }
+        meter.step()?;
     }
     moving.join_neighbours(limits.len_max);
     moving.moves.sort_by_key(|one| (one.rank, one.target));
+    let mut meter = Meter::begin(watch, Phase::Weigh, moving.moves.len())?;
     let mut loads = Loads::new(catalog, found, limits.nr_references_max);
     for one in &moving.moves {
         match one.source {
@@ -107,10 +114,11 @@ pub(super) fn plan(
                 loads.add_temporary(idx, runs, one.offset, one.rank);
             }
         }
+        meter.step()?;
     }
     let crowding = loads.into_crowding();
     Ok(match crowding.is_empty() {
-        true => Ok(moving.into_plan(&going)),
+        true => Ok(moving.into_plan(&going, watch)?),
         false => Err(crowding
             .into_iter()
             .map(|rank| candidate_idxs[rank as usize])
@@ -261,7 +269,7 @@ impl Moving<'_> {
     }
 
     /// Gathers moves from one range into requests, and those from one temporary file.
-    fn into_plan(mut self, going: &[&Candidate]) -> Plan {
+    fn into_plan(mut self, going: &[&Candidate], watch: &mut dyn Watch) -> Result<Plan, Stopped> {
         let (written_bytes, nr_extents_written) = self.layout.written(self.catalog.block);
         let mut plan = Plan {
             prediction: Prediction {
@@ -285,6 +293,7 @@ impl Moving<'_> {
         }
         let mut batches: Vec<(Source, u32, Batch)> = Vec::new();
         let mut open: FxHashMap<(Source, u64, u64), usize> = FxHashMap::default();
+        let mut meter = Meter::begin(watch, Phase::Gather, self.moves.len())?;
         for one in &self.moves {
             let next_idx = batches.len();
             let batch_idx = match open.entry((one.source, one.offset, one.len)) {
@@ -307,12 +316,13 @@ impl Moving<'_> {
             batches[batch_idx].2.targets.push(one.target);
             plan.prediction.moved_bytes += one.len;
             plan.prediction.nr_file_extents_more += self.nr_items(one);
+            meter.step()?;
         }
         plan.prediction.nr_requests = batches.len() as u64;
         self.origins.sort_unstable();
         plan.origins = std::mem::take(&mut self.origins);
         plan.steps = self.into_steps(batches);
-        plan
+        Ok(plan)
     }
 
     /// Orders what is to be done by the gain that it is needed for.

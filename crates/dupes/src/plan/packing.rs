@@ -7,9 +7,11 @@
 
 use std::cmp::Reverse;
 
-use super::{Candidate, Decision};
+use super::{Candidate, Decision, Meter};
 use crate::catalog::Catalog;
 use crate::classes::Classes;
+use crate::report::Stopped;
+use crate::watch::{Phase, Watch};
 
 /// Parts of a whole that shares are told apart by.
 const SHARE_SCALE: u64 = 1 << 12;
@@ -24,32 +26,43 @@ enum Order {
 }
 
 /// Decides that whatever is there twice goes, and what has parts that nobody refers to.
-pub(super) fn decide(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Decision {
+///
+/// # Errors
+/// If the watch says stop.
+pub(super) fn decide(
+    catalog: &Catalog,
+    classes: &Classes,
+    found: &[Candidate],
+    watch: &mut dyn Watch,
+) -> Result<Decision, Stopped> {
     let is_stored = stored_anyway(catalog, classes, found);
-    let tried = [Order::BySize, Order::ByShare].map(|order| {
-        let decision = pack(catalog, classes, found, is_stored.clone(), order);
+    let mut tried = |order| -> Result<(u64, Decision), Stopped> {
+        let meter = Meter::begin(watch, Phase::Decide, found.len())?;
+        let decision = pack(catalog, classes, found, is_stored.clone(), order, meter)?;
         let stays = found.iter().zip(&decision.goes).filter(|(_, goes)| !**goes);
         let nr_live = |(candidate, _): (&Candidate, &bool)| {
             u64::from(catalog.known(candidate.extent_idx).nr_live())
         };
-        (stays.map(nr_live).sum::<u64>(), decision)
-    });
+        Ok((stays.map(nr_live).sum::<u64>(), decision))
+    };
+    let by_size = tried(Order::BySize)?;
+    let by_share = tried(Order::ByShare)?;
     // The less stays, the more is written.
-    let [by_size, by_share] = tried;
-    match by_size.0 < by_share.0 {
+    Ok(match by_size.0 < by_share.0 {
         true => by_share.1,
         false => by_size.1,
-    }
+    })
 }
 
-/// Decides by the greedy rule in one order.
+/// Decides by the greedy rule in one order; each extent is a step.
 fn pack(
     catalog: &Catalog,
     classes: &Classes,
     found: &[Candidate],
     mut is_stored: Vec<bool>,
     by: Order,
-) -> Decision {
+    mut meter: Meter<'_>,
+) -> Result<Decision, Stopped> {
     let mut order: Vec<usize> = (0..found.len()).collect();
     order.sort_by_cached_key(|&idx| {
         let candidate = &found[idx];
@@ -90,8 +103,9 @@ fn pack(
             own.iter()
                 .for_each(|&class| is_stored[class as usize] = true);
         }
+        meter.step()?;
     }
-    Decision { goes }
+    Ok(Decision { goes })
 }
 
 /// Returns, by class, whether an extent has it that cannot go.

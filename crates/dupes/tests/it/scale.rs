@@ -1,9 +1,10 @@
 //! What takes long elsewhere: a million equal blocks, and two hundred copies of one image. Time
-//! has to grow with the data; it is printed for a quarter, a half and all of it.
+//! has to grow with the data; it is printed for a quarter, a half and all of it. How far a plan of
+//! thousands of extents is can be told all along.
 
 use std::time::{Duration, Instant};
 
-use dupes::{InMemory, Options, Prediction, Report, Rewrite, Unwatched};
+use dupes::{InMemory, Options, Phase, Prediction, Report, Rewrite, Stopped, Unwatched, Watch};
 use volume::{
     Compression, Extent, ExtentReferences, File, FileExtent, FileId, Page, Place, Position,
     Reference, ReferenceKind, Volume, VolumeError,
@@ -199,4 +200,69 @@ fn two_hundred_copies_of_a_file_take_linear_time() {
     };
     check("copies", copies, Rewrite::Never);
     check("copies", copies, Rewrite::Max);
+}
+
+/// A watch that notes what it is told.
+#[derive(Default)]
+struct Noting(Vec<(Phase, u64, u64)>);
+
+impl Watch for Noting {
+    fn at(&mut self, phase: Phase, done: u64, total: Option<u64>) -> Result<(), Stopped> {
+        self.0.push((phase, done, total.expect("it is known")));
+        Ok(())
+    }
+}
+
+#[test]
+fn planning_tells_how_far_it_is_in_every_phase() {
+    let nr_files = 3000;
+    for rewrite in [Rewrite::Never, Rewrite::Auto, Rewrite::Max] {
+        let mut volume = Described {
+            nr_files,
+            nr_blocks: 2,
+            checksum: |block| 7 + block,
+            inert: Inert,
+        };
+        let options = Options {
+            rewrite,
+            ..Options::default()
+        };
+        let (mut report, mut watch) = (Report::default(), Noting::default());
+        let scratch = &mut InMemory;
+        let found = dupes::find(&mut volume, &options, scratch, &mut Unwatched, &mut report);
+        let plan =
+            found
+                .expect("nothing fails")
+                .plan(&mut volume, &options, &mut watch, &mut report);
+        assert_eq!(
+            plan.expect("nothing fails").removed.len() as u64,
+            nr_files - 1
+        );
+        let told = watch.0;
+        let mut phases: Vec<Phase> = told.iter().map(|(phase, ..)| *phase).collect();
+        phases.dedup();
+        let expected = [
+            Phase::Plan,
+            Phase::Decide,
+            Phase::Route,
+            Phase::Weigh,
+            Phase::Gather,
+        ];
+        assert_eq!(phases, expected, "{rewrite:?}");
+        for phase in [Phase::Route, Phase::Weigh, Phase::Gather] {
+            let of_phase = told.iter().filter(|(it, ..)| *it == phase);
+            let (done, total): (Vec<u64>, Vec<u64>) =
+                of_phase.map(|(_, done, total)| (*done, *total)).unzip();
+            assert!(
+                total.iter().all(|total| *total == nr_files - 1),
+                "{total:?}"
+            );
+            assert!(done.is_sorted() && 10 < done.len(), "{phase:?}: {done:?}");
+            assert_eq!(done[0], 0);
+        }
+        assert!(
+            told.iter().all(|(_, done, total)| done <= total),
+            "{told:?}"
+        );
+    }
 }

@@ -3,11 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::Set;
+use super::{Meter, Set};
+use crate::report::Stopped;
 
 /// Returns which sets cover every element: the cheapest by weight for each new element first,
-/// then without those whose elements others cover, heaviest first.
-pub(super) fn cover(sets: &[Set]) -> Vec<usize> {
+/// then without those whose elements others cover, heaviest first. Each set is a step.
+///
+/// # Errors
+/// If the watch says stop.
+pub(super) fn cover(sets: &[Set], meter: &mut Meter<'_>) -> Result<Vec<usize>, Stopped> {
     let nr_elements = sets
         .iter()
         .flat_map(|set| &set.elements)
@@ -21,16 +25,17 @@ pub(super) fn cover(sets: &[Set]) -> Vec<usize> {
     while let Some(Reverse((old_price, set_idx))) = queue.pop() {
         // Prices only rise, so that one that has not is the least.
         let price = price(&sets[set_idx], &nr_covering);
-        match price {
-            Price::NOTHING_NEW => {}
-            _ if old_price < price => queue.push(Reverse((price, set_idx))),
-            _ => {
-                chosen.push(set_idx);
-                cover_by(&sets[set_idx], &mut nr_covering);
-            }
+        if price != Price::NOTHING_NEW && old_price < price {
+            queue.push(Reverse((price, set_idx)));
+            continue;
         }
+        if price != Price::NOTHING_NEW {
+            chosen.push(set_idx);
+            cover_by(&sets[set_idx], &mut nr_covering);
+        }
+        meter.step()?;
     }
-    without_needless(sets, chosen, &mut nr_covering)
+    Ok(without_needless(sets, chosen, &mut nr_covering))
 }
 
 /// What a set costs for each new element.
