@@ -145,6 +145,26 @@ pub(super) fn find(
     Ok(found)
 }
 
+/// Returns, by class, whether an extent has it that is none of these.
+pub(super) fn stored_besides<'a>(
+    catalog: &Catalog,
+    classes: &Classes,
+    candidates: impl Iterator<Item = &'a Candidate>,
+) -> Vec<bool> {
+    let mut is_one = vec![false; catalog.len()];
+    for candidate in candidates {
+        is_one[candidate.extent_idx as usize] = true;
+    }
+    let mut is_stored = vec![false; classes.len()];
+    for (extent_idx, known) in catalog.iter() {
+        if !is_one[extent_idx as usize] {
+            let own = classes.within(&known);
+            own.for_each(|(_, class)| is_stored[class as usize] = true);
+        }
+    }
+    is_stored
+}
+
 /// Learns of the files of references; returns their sizes.
 fn load_files(
     answer: &ExtentReferences,

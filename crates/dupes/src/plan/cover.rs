@@ -10,7 +10,7 @@ mod greedy;
 
 use rustc_hash::FxHashMap;
 
-use super::{Candidate, Decision, Meter};
+use super::{Candidate, Decision, Meter, candidates};
 use crate::catalog::Catalog;
 use crate::classes::{ClassId, Classes};
 use crate::report::Stopped;
@@ -73,17 +73,8 @@ fn chosen(component: &[Set], meter: &mut Meter<'_>) -> Result<Vec<usize>, Stoppe
 
 /// Returns the candidates that could go without anything being written.
 fn sets(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Vec<Set> {
-    let mut is_set = vec![false; catalog.len()];
-    for candidate in found.iter().filter(|candidate| candidate.is_all_duplicate) {
-        is_set[candidate.extent_idx as usize] = true;
-    }
-    let mut is_covered = vec![false; classes.len()];
-    for (extent_idx, known) in catalog.iter() {
-        if !is_set[extent_idx as usize] {
-            let own = classes.within(&known);
-            own.for_each(|(_, class)| is_covered[class as usize] = true);
-        }
-    }
+    let could_go = found.iter().filter(|it| it.is_all_duplicate);
+    let is_covered = candidates::stored_besides(catalog, classes, could_go);
     let with_idx = found.iter().enumerate();
     let sets = with_idx.filter(|(_, candidate)| candidate.is_all_duplicate);
     let sets = sets.map(|(candidate_idx, candidate)| {
@@ -100,6 +91,12 @@ fn sets(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Vec<Set> {
         }
     });
     sets.collect()
+}
+
+/// Returns how many elements sets have that are numbered through.
+fn nr_elements(sets: &[Set]) -> usize {
+    let last = sets.iter().flat_map(|set| &set.elements).max();
+    last.map_or(0, |last| *last as usize + 1)
 }
 
 /// Makes one element of those that are in the same sets, by refining one group of all elements

@@ -7,7 +7,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Candidate, Decision, Meter};
+use super::{Candidate, Decision, Meter, candidates};
 use crate::catalog::Catalog;
 use crate::classes::Classes;
 use crate::report::Stopped;
@@ -35,7 +35,7 @@ pub(super) fn decide(
     found: &[Candidate],
     watch: &mut dyn Watch,
 ) -> Result<Decision, Stopped> {
-    let is_stored = stored_anyway(catalog, classes, found);
+    let is_stored = candidates::stored_besides(catalog, classes, found.iter());
     let mut tried = |order| -> Result<(u64, Decision), Stopped> {
         let meter = Meter::begin(watch, Phase::Decide, found.len())?;
         let decision = pack(catalog, classes, found, is_stored.clone(), order, meter)?;
@@ -106,20 +106,4 @@ fn pack(
         meter.step()?;
     }
     Ok(Decision { goes })
-}
-
-/// Returns, by class, whether an extent has it that cannot go.
-fn stored_anyway(catalog: &Catalog, classes: &Classes, found: &[Candidate]) -> Vec<bool> {
-    let mut is_candidate = vec![false; catalog.len()];
-    for candidate in found {
-        is_candidate[candidate.extent_idx as usize] = true;
-    }
-    let mut is_stored = vec![false; classes.len()];
-    for (extent_idx, known) in catalog.iter() {
-        if !is_candidate[extent_idx as usize] {
-            let own = classes.within(&known);
-            own.for_each(|(_, class)| is_stored[class as usize] = true);
-        }
-    }
-    is_stored
 }

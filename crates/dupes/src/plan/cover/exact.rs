@@ -3,7 +3,7 @@
 //! Each element is the set of those that cover it, as bits; one of them has to stay. Branches take
 //! the element that fewest can cover; the bound adds up elements that no set covers two of.
 
-use super::Set;
+use super::{Set, nr_elements};
 
 /// How many branches are looked into before the best cover so far is taken.
 const NR_BRANCHES_MAX: usize = 200_000;
@@ -77,12 +77,7 @@ fn cost(set: &Set) -> u64 {
 
 /// Returns who covers each element, without elements that are covered whenever another one is.
 fn elements(sets: &[Set]) -> Vec<u64> {
-    let nr_elements = sets
-        .iter()
-        .flat_map(|set| &set.elements)
-        .max()
-        .map_or(0, |max| max + 1);
-    let mut elements = vec![0_u64; nr_elements as usize];
+    let mut elements = vec![0_u64; nr_elements(sets)];
     for (set, set_idx) in sets.iter().zip(0..) {
         set.elements
             .iter()

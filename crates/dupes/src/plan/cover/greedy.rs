@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Meter, Set};
+use super::{Meter, Set, nr_elements};
 use crate::report::Stopped;
 
 /// Returns which sets cover every element: the cheapest by weight for each new element first,
@@ -12,12 +12,7 @@ use crate::report::Stopped;
 /// # Errors
 /// If the watch says stop.
 pub(super) fn cover(sets: &[Set], meter: &mut Meter<'_>) -> Result<Vec<usize>, Stopped> {
-    let nr_elements = sets
-        .iter()
-        .flat_map(|set| &set.elements)
-        .max()
-        .map_or(0, |max| max + 1);
-    let mut nr_covering = vec![0_u32; nr_elements as usize];
+    let mut nr_covering = vec![0_u32; nr_elements(sets)];
     let mut queue: BinaryHeap<_> = (0..sets.len())
         .map(|set_idx| Reverse((price(&sets[set_idx], &nr_covering), set_idx)))
         .collect();
