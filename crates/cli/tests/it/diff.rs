@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use crate::program::xsame;
+use crate::program::{check_refused, xsame};
 
 #[test]
 fn model_and_reference_agree_and_the_last_line_says_so() {
@@ -122,14 +122,7 @@ fn a_witness_that_cannot_tell_what_dedupes_did_is_not_held_to_shares() {
 #[test]
 fn what_is_not_there_is_named_with_a_remedy() {
     let folder = tempdir().expect("a folder");
-    let check = |arguments: &str, parts: &[&str]| {
-        let ended = xsame(folder.path(), arguments);
-        assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert_eq!(ended.stdout, "");
-        for part in parts {
-            assert!(ended.stderr.contains(part), "{part}: {ended:?}");
-        }
-    };
+    let check = |arguments: &str, parts: &[&str]| check_refused(folder.path(), arguments, parts);
     check(
         "diff --backend uml=/nowhere/linux",
         &["/nowhere/linux", "user-mode-linux"],

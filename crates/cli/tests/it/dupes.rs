@@ -4,18 +4,13 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use crate::program::xsame;
+use crate::program::check_refused;
 
 #[test]
 fn wrong_use_is_told() {
     let folder = tempdir().expect("a folder");
     fs::write(folder.path().join("a"), "a").expect("a file");
-    let check = |arguments: &str, part: &str| {
-        let ended = xsame(folder.path(), arguments);
-        assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert_eq!(ended.stdout, "");
-        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
-    };
+    let check = |arguments: &str, part: &str| check_refused(folder.path(), arguments, &[part]);
     check("dupes", "PATH");
     check("dupes nowhere", "nowhere");
     check("dupes --min-size=much a", "much");

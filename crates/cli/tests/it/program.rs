@@ -1,4 +1,4 @@
-//! Running the program: [`xsame`].
+//! Running the program: [`xsame`]; [`check_refused`] where it is used in a wrong way.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,5 +29,16 @@ pub(crate) fn xsame(folder: &Path, arguments: &str) -> Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Checks that wrong use is refused, with words that have all of these parts.
+#[track_caller]
+pub(crate) fn check_refused(folder: &Path, arguments: &str, parts: &[&str]) {
+    let ended = xsame(folder, arguments);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    for part in parts {
+        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
     }
 }

@@ -4,18 +4,13 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use crate::program::xsame;
+use crate::program::{check_refused, xsame};
 
 #[test]
 fn wrong_use_is_told() {
     let folder = tempdir().expect("a folder");
     fs::write(folder.path().join("a"), "a").expect("a file");
-    let check = |arguments: &str, part: &str| {
-        let ended = xsame(folder.path(), arguments);
-        assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert_eq!(ended.stdout, "");
-        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
-    };
+    let check = |arguments: &str, part: &str| check_refused(folder.path(), arguments, &[part]);
     check("same 4k a 0", "OFFSET");
     check("same 4k a 0 a", "OFFSET");
     check("same 4k a 0 a 0 a", "no offset");

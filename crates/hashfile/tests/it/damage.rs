@@ -106,19 +106,23 @@ fn a_run_excludes_another_one() {
     open(&chronicle, &path).expect("it is free again");
 }
 
-#[test]
-fn a_hashfile_of_another_version_is_refused() {
-    let (_folder, path, chronicle) = hashfile();
+/// Has a hashfile say something else about itself.
+fn set_about(path: &Path, name: &str, number: u64) {
     let about: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("about");
-    let database = redb::Database::open(&path).expect("a database");
+    let database = redb::Database::open(path).expect("a database");
     let write = database.begin_write().expect("a database");
     write
         .open_table(about)
         .expect("a table")
-        .insert("version", 2)
+        .insert(name, number)
         .expect("room");
     write.commit().expect("room");
-    drop(database);
+}
+
+#[test]
+fn a_hashfile_of_another_version_is_refused() {
+    let (_folder, path, chronicle) = hashfile();
+    set_about(&path, "version", 2);
     refused(
         &chronicle,
         &path,
@@ -129,16 +133,7 @@ fn a_hashfile_of_another_version_is_refused() {
 #[test]
 fn a_hashfile_of_another_filesystem_is_refused() {
     let (_folder, path, chronicle) = hashfile();
-    let about: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("about");
-    let database = redb::Database::open(&path).expect("a database");
-    let write = database.begin_write().expect("a database");
-    write
-        .open_table(about)
-        .expect("a table")
-        .insert("filesystem", 2)
-        .expect("room");
-    write.commit().expect("room");
-    drop(database);
+    set_about(&path, "filesystem", 2);
     refused(
         &chronicle,
         &path,
