@@ -132,6 +132,7 @@ impl Comparer {
         for (name, pairs) in moved {
             self.enter(&name, &pairs, &mut differences);
         }
+        compare_layouts(exchange, left, right, &mut differences);
         if matches!(exchange.op, Op::Sync | Op::Tree) {
             self.forget_all_but(exchange);
         }
@@ -360,6 +361,24 @@ impl Comparer {
             .cloned()
             .collect();
         stale.iter().for_each(|name| self.forget(name));
+    }
+}
+
+/// Compares what lies below the maps, where that is told.
+fn compare_layouts(
+    exchange: &Exchange,
+    left: &Reply,
+    right: &Reply,
+    differences: &mut Vec<Difference>,
+) {
+    let layouts = left.layouts.iter().zip(&right.layouts);
+    for (probe, layouts) in exchange.probes.iter().zip(layouts) {
+        if let (Some(left), Some(right)) = layouts
+            && let Some(TreePair { left, right }) = left.first_difference(right)
+        {
+            let name = probe.name.clone();
+            differences.push(Difference::Layout { name, left, right });
+        }
     }
 }
 

@@ -95,6 +95,15 @@ pub enum Difference {
         /// The block that it shares with there, if it is known.
         other: Option<(Name, u64)>,
     },
+    /// What lies below the map of a file differs, where a witness is to adopt it.
+    Layout {
+        /// The name.
+        name: Name,
+        /// The dirty pages or the item expected there.
+        left: Option<String>,
+        /// What is observed.
+        right: Option<String>,
+    },
     /// A line about the trees differs, or is there on one side only.
     Tree {
         /// What is expected.
@@ -130,6 +139,8 @@ pub enum Field {
     Map,
     /// Which blocks share storage.
     Sharing,
+    /// What lies below a map.
+    Layout,
     /// What the trees say.
     Tree,
     /// The kernel's log.
@@ -159,7 +170,7 @@ impl Difference {
     pub(crate) fn is_about_map(&self) -> bool {
         matches!(
             self.field(),
-            Field::Map | Field::Sharing | Field::Stat(StatField::Blocks)
+            Field::Map | Field::Sharing | Field::Layout | Field::Stat(StatField::Blocks)
         )
     }
 
@@ -170,7 +181,8 @@ impl Difference {
             | Difference::Stat { name, .. }
             | Difference::Content { name, .. }
             | Difference::Map { name, .. }
-            | Difference::Sharing { name, .. } => Some(name),
+            | Difference::Sharing { name, .. }
+            | Difference::Layout { name, .. } => Some(name),
             Difference::Return { .. }
             | Difference::Element { .. }
             | Difference::ReplyBytes { .. }
@@ -190,6 +202,7 @@ impl Difference {
             Difference::Content { .. } => Field::Content,
             Difference::Map { .. } => Field::Map,
             Difference::Sharing { .. } => Field::Sharing,
+            Difference::Layout { .. } => Field::Layout,
             Difference::Tree { .. } => Field::Tree,
             Difference::Complaint { .. } => Field::Log,
         }
@@ -259,9 +272,12 @@ impl fmt::Display for Difference {
                 }
                 write!(f, " on the {shared_on} side only")
             }
+            Difference::Layout { name, left, right } => {
+                let (left, right) = (line_text(left), line_text(right));
+                write!(f, "{name} layout: expected {left}, observed {right}")
+            }
             Difference::Tree { left, right } => {
-                let text = |line: &Option<String>| line.clone().unwrap_or_else(|| "nothing".into());
-                let (left, right) = (text(left), text(right));
+                let (left, right) = (line_text(left), line_text(right));
                 write!(f, "trees: expected {left}, observed {right}")
             }
             Difference::Complaint { side, text } => {
@@ -303,6 +319,11 @@ impl StatField {
             StatField::Mtime | StatField::Ctime => "changed".to_owned(),
         }
     }
+}
+
+/// Returns a line, if there is one.
+fn line_text(line: &Option<String>) -> &str {
+    line.as_deref().unwrap_or("nothing")
 }
 
 /// Returns what kind of thing an observation tells of.

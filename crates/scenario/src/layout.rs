@@ -3,6 +3,8 @@
 //! A map joins extents that touch on disk, and shows no dirty page that lies over an extent. Where
 //! a kernel's choice is to become another witness's state, neither will do.
 
+use crate::text::Size;
+use crate::trees::TreePair;
 use crate::{TreeItem, TreePlace};
 
 /// What the trees say of a file now, not as of the last commit, and which of its pages are dirty.
@@ -18,31 +20,65 @@ impl Layout {
     /// Returns whether both are the same but for where data is stored.
     #[must_use]
     pub fn is_alike(&self, other: &Layout) -> bool {
-        let is_alike = |(one, two): (&TreeItem, &TreeItem)| {
-            let places = match (one.place, two.place) {
-                (
-                    TreePlace::Extent {
-                        is_prealloc,
-                        disk_len,
-                        skip,
-                        ..
-                    },
-                    TreePlace::Extent {
-                        is_prealloc: other_is_prealloc,
-                        disk_len: other_disk_len,
-                        skip: other_skip,
-                        ..
-                    },
-                ) => {
-                    (is_prealloc, disk_len, skip) == (other_is_prealloc, other_disk_len, other_skip)
-                }
-                (one, two) => one == two,
-            };
-            (one.offset, one.len, one.compression) == (two.offset, two.len, two.compression)
-                && places
-        };
-        self.dirty == other.dirty
-            && self.items.len() == other.items.len()
-            && self.items.iter().zip(&other.items).all(is_alike)
+        first_odd(&self.dirty, &other.dirty, PartialEq::eq).is_none()
+            && first_odd(&self.items, &other.items, is_alike).is_none()
+    }
+
+    /// Returns the first dirty pages, or else the first items, in which both are not alike.
+    #[must_use]
+    pub fn first_difference(&self, other: &Layout) -> Option<TreePair> {
+        if let Some((left, right)) = first_odd(&self.dirty, &other.dirty, PartialEq::eq) {
+            let line =
+                |(start, end): &(u64, u64)| format!("dirty {}..{}", Size(*start), Size(*end));
+            return Some(TreePair {
+                left: left.map(line),
+                right: right.map(line),
+            });
+        }
+        let (left, right) = first_odd(&self.items, &other.items, is_alike)?;
+        let line = |item| crate::text::file_item(item, |extent| format!("@{}", Size(extent.0)));
+        Some(TreePair {
+            left: left.map(line),
+            right: right.map(line),
+        })
+    }
+}
+
+/// Returns whether two items are the same but for where the extent is stored.
+fn is_alike(one: &TreeItem, two: &TreeItem) -> bool {
+    let places = match (one.place, two.place) {
+        (
+            TreePlace::Extent {
+                is_prealloc,
+                disk_len,
+                skip,
+                ..
+            },
+            TreePlace::Extent {
+                is_prealloc: other_is_prealloc,
+                disk_len: other_disk_len,
+                skip: other_skip,
+                ..
+            },
+        ) => (is_prealloc, disk_len, skip) == (other_is_prealloc, other_disk_len, other_skip),
+        (one, two) => one == two,
+    };
+    (one.offset, one.len, one.compression) == (two.offset, two.len, two.compression) && places
+}
+
+/// What two lists have at one place; `None` behind the end.
+type Odd<'l, T> = (Option<&'l T>, Option<&'l T>);
+
+/// Returns the first place at which two lists are not alike, if there is one.
+fn first_odd<'l, T>(
+    left: &'l [T],
+    right: &'l [T],
+    is_alike: impl Fn(&T, &T) -> bool,
+) -> Option<Odd<'l, T>> {
+    let pairs = left.iter().zip(right);
+    let nth = pairs.take_while(|(one, two)| is_alike(one, two)).count();
+    match (left.get(nth), right.get(nth)) {
+        (None, None) => None,
+        odd => Some(odd),
     }
 }

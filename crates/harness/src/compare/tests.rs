@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scenario::text::protocol;
-use scenario::{Capabilities, Exchange, Reply};
+use scenario::{Capabilities, Compression, Exchange, Layout, Reply, Storage, TreeItem, TreePlace};
 
 use super::Comparer;
 
@@ -307,4 +307,74 @@ fn a_share_that_is_open_may_be_told_either_way() {
         check(comparer, asked, left, &right, &[]);
         assert_eq!(comparer.open_shares().nr_by_leaves, nr_used);
     }
+}
+
+/// A layout of one dirty page and an extent of two blocks.
+fn layout(start: u64, disk_len: u64) -> Layout {
+    let item = TreeItem {
+        offset: 0,
+        len: 8192,
+        ram_bytes: disk_len,
+        compression: Compression::None,
+        place: TreePlace::Extent {
+            is_prealloc: false,
+            extent: Storage(start),
+            disk_len,
+            skip: 0,
+        },
+    };
+    Layout {
+        dirty: vec![(4096, 8192)],
+        items: vec![item],
+    }
+}
+
+#[track_caller]
+fn check_layouts(left: &Layout, right: &Layout, expected: &[&str]) {
+    let exchange = exchange("flush A\n  observe A\n");
+    let told = |layout: &Layout| Reply {
+        layouts: vec![Some(layout.clone())],
+        ..reply(&exchange, &"  = ok\n  = STAT\nend\n".replace("STAT", STAT))
+    };
+    let differences = comparer().compare(&exchange, &told(left), &told(right));
+    let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, expected);
+    // A kernel may still be busy.
+    assert!(
+        differences
+            .iter()
+            .all(|difference| difference.is_about_map())
+    );
+}
+
+#[test]
+fn layouts_are_compared_but_for_where_data_is_stored() {
+    check_layouts(&layout(1 << 20, 8192), &layout(7 << 20, 8192), &[]);
+}
+
+#[test]
+fn the_first_item_that_another_layout_has_otherwise_is_named() {
+    let expected = "A layout: expected 0..8k written @1m skip=0 disk=8k ram=8k, \
+                    observed 0..8k written @7m skip=0 disk=16k ram=16k";
+    check_layouts(&layout(1 << 20, 8192), &layout(7 << 20, 16384), &[expected]);
+}
+
+#[test]
+fn an_item_that_is_there_on_one_side_only_is_named() {
+    let right = Layout {
+        items: Vec::new(),
+        ..layout(0, 8192)
+    };
+    let expected = "A layout: expected 0..8k written @1m skip=0 disk=8k ram=8k, observed nothing";
+    check_layouts(&layout(1 << 20, 8192), &right, &[expected]);
+}
+
+#[test]
+fn dirty_pages_that_differ_are_named_before_items() {
+    let right = Layout {
+        dirty: vec![(4096, 8192), (12288, 16384)],
+        ..layout(0, 16384)
+    };
+    let expected = "A layout: expected nothing, observed dirty 12k..16k";
+    check_layouts(&layout(1 << 20, 8192), &right, &[expected]);
 }

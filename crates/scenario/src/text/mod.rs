@@ -28,7 +28,7 @@ pub use labels::Labels;
 pub use observe::{Places, render_observation};
 pub use scenario::{Line, ResultBlock, Scenario};
 pub use size::Size;
-pub(crate) use trees::{tree_extent, tree_inode, tree_item, tree_ref, tree_root};
+pub(crate) use trees::{file_item, tree_extent, tree_inode, tree_item, tree_ref, tree_root};
 
 use crate::Op;
 use cursor::Cursor;

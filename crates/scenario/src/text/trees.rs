@@ -57,8 +57,13 @@ pub(crate) fn tree_item(
     item: &TreeItem,
     place: impl FnOnce(Storage) -> String,
 ) -> String {
+    format!("item {root} {ino} {}", file_item(item, place))
+}
+
+/// Returns what a file extent item says, whose ever it is.
+pub(crate) fn file_item(item: &TreeItem, place: impl FnOnce(Storage) -> String) -> String {
     let (start, end) = (Size(item.offset), Size(item.offset.wrapping_add(item.len)));
-    let mut line = format!("item {root} {ino} {start}..{end}");
+    let mut line = format!("{start}..{end}");
     let printed = match item.place {
         TreePlace::Inline { disk_len } => write!(line, " inline disk={}", Size(disk_len)),
         TreePlace::Hole => write!(line, " hole"),
