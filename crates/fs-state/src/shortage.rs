@@ -350,11 +350,11 @@ impl FsState {
         pieces
     }
 
-    /// Returns whether a part of a dirty range that could be written in place is seen to be.
+    /// Returns whether a part of a dirty range that could be written in place is seen to be. What
+    /// was written over since does not show, so some of it is enough.
     pub(crate) fn is_shown_in_place(&self, id: InodeId, start: u64, end: u64) -> bool {
         self.shown(id).is_some_and(|shown| {
-            let covers = |&(from, to): &(u64, u64)| from <= start && end <= to;
-            !overlaps(&shown.dirty, start, end) && shown.in_place.iter().any(covers)
+            !overlaps(&shown.dirty, start, end) && overlaps(&shown.in_place, start, end)
         })
     }
 

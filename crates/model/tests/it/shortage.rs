@@ -4,7 +4,9 @@ use data::Digest;
 use fs_state::{InodeId, Reservation, Shortage, Shown};
 use model::Sequential;
 use rules::Profile;
-use scenario::{Answer, Backend, Exchange, Geometry, Observation, Op, Outcome, Probe, Reply, Stat};
+use scenario::{
+    Answer, Backend, Exchange, Geometry, Observation, Op, Outcome, Probe, Reply, Stat, TreePlace,
+};
 use uapi::Errno;
 
 /// Returns a model on a small filesystem.
@@ -423,6 +425,52 @@ fn a_refused_rename_has_closed_what_was_held_under_its_target() {
     assert_eq!(adopted.answer.outcome, seen.answer.outcome);
     assert_eq!(adopted.answer.adopted, ["ENOSPC"]);
     assert_eq!(adopted.observations[0], Observation::Absent);
+}
+
+#[test]
+fn preallocated_space_that_is_seen_in_part_was_written_in_place() {
+    let mut pair = Pair::new();
+    for op in [
+        "falloc A 0 16k",
+        "pwrite A 0 4k seed=1@0",
+        "sync",
+        // A reference that is lost before the commit.
+        "clone A 0 4k => B 16k",
+        "fpunch B 16k 4k",
+        "pwrite A 4k 12k seed=2@4k",
+    ] {
+        pair.adopts(op, Shortage::default(), &[]);
+    }
+    // All of it was written, and the first block then shared.
+    let id = pair.id("A");
+    let shown = Shown {
+        in_place: vec![(8 << 10, 16 << 10)],
+        ..Shown::default()
+    };
+    let shortage = Shortage {
+        shown: Some([(id, shown)].into()),
+        ..Shortage::default()
+    };
+    let (_, adopted) = pair.exchange("dedupe B 4k 4k => A 4k", shortage);
+    let layout = adopted.layouts[0].as_ref().expect("a layout");
+    let item = layout.items.iter().find(|item| item.offset == 8 << 10);
+    let place = item.map(|item| (item.len, item.place));
+    assert!(
+        matches!(
+            place,
+            Some((
+                0x2000,
+                TreePlace::Extent {
+                    is_prealloc: false,
+                    disk_len: 0x4000,
+                    skip: 0x2000,
+                    ..
+                }
+            ))
+        ),
+        "{place:?}"
+    );
+    pair.goes_on();
 }
 
 #[test]
