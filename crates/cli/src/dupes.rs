@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &DupesArguments) -> Result<Exit, Report> {
         skipped,
     } = opened.map_err(witness::report)?;
     watch.tell("opening the hashfile");
-    let mut volume = remembering(volume, arguments.hashfile.as_deref())?;
+    let mut volume = remembering(volume, arguments.hashfile.as_deref(), &watch)?;
     let options = Options {
         scan: match has_checksums {
             true => ScanMode::Checksums,
@@ -153,12 +153,13 @@ fn is_within_files(words: &[DedupeWord]) -> bool {
 fn remembering(
     volume: volume::Sight,
     hashfile: Option<&Path>,
+    watch: &Progress,
 ) -> Result<Box<dyn ::volume::Volume>, Report> {
     let Some(path) = hashfile else {
         return Ok(volume.into_volume());
     };
     let opened = match volume {
-        volume::Sight::Trees(volume) => hashfile::open_trees(volume, path),
+        volume::Sight::Trees(volume) => hashfile::open_trees(volume, path, watch.noting()),
         volume::Sight::Maps(volume) => hashfile::open_files(volume, path),
     };
     opened.map_err(|error| miette!("{error}"))

@@ -140,8 +140,7 @@ pub(crate) fn scan(
             }
         }
         report.errors.append(&mut page.errors);
-        let share = volume.walked().filter(|share| 0.0 < *share);
-        let total = share.map(|share| (report.nr_files as f64 / share) as u64);
+        let total = volume.nr_files_about(report.nr_files);
         watch.at(Phase::Scan, report.nr_files, total)?;
     }
     let catalog = scan.into_catalog()?;

@@ -37,12 +37,20 @@ use volume::{History, Stamps, Volume};
 
 pub use error::HashfileError;
 
+/// Who is told how many files a walk has noted, before any of them comes with a page, and of about
+/// how many if that can be told.
+pub type OnNoted = Box<dyn Fn(u64, Option<u64>)>;
+
 /// Puts the hashfile at `path` before a volume whose trees can be asked.
 ///
 /// # Errors
 /// If it cannot be used; it is left as it is.
-pub fn open_trees(volume: Box<dyn History>, path: &Path) -> Result<Box<dyn Volume>, HashfileError> {
-    Ok(Box::new(trees::Remembering::open(volume, path)?))
+pub fn open_trees(
+    volume: Box<dyn History>,
+    path: &Path,
+    on_noted: OnNoted,
+) -> Result<Box<dyn Volume>, HashfileError> {
+    Ok(Box::new(trees::Remembering::open(volume, path, on_noted)?))
 }
 
 /// Puts the hashfile at `path` before a volume whose files have to be looked at one by one.

@@ -12,6 +12,7 @@ use volume::{
     ValueKind, Volume, VolumeError,
 };
 
+use crate::OnNoted;
 use crate::answers;
 use crate::bytes::put;
 use crate::database::{Database, FILES, NR_RUNS, Subject, Way};
@@ -42,12 +43,14 @@ pub(crate) struct Remembering {
     /// Rows of files that pages were made of, and how many there are.
     nr_told: u64,
     nr_rows: u64,
+    on_noted: OnNoted,
 }
 
 impl Remembering {
     pub(crate) fn open(
         mut inner: Box<dyn History>,
         path: &Path,
+        on_noted: OnNoted,
     ) -> Result<Remembering, HashfileError> {
         let subject = Subject {
             filesystem: inner.filesystem(),
@@ -66,12 +69,13 @@ impl Remembering {
             asked_after: None,
             nr_told: 0,
             nr_rows: 0,
+            on_noted,
         })
     }
 
     fn update(&mut self) -> Result<(), VolumeError> {
         self.flush()?;
-        let updated = update::update(&mut *self.inner, &mut self.database);
+        let updated = update::update(&mut *self.inner, &mut self.database, &self.on_noted);
         self.updated = updated.map_err(|trouble| match trouble {
             Trouble::Volume(error) => error,
             Trouble::Hashfile(error) => fatal(&error),

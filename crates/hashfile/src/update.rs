@@ -18,6 +18,7 @@ use redb::{ReadableTable, WriteTransaction};
 use rustc_hash::FxHashSet;
 use volume::{Compression, Extent, FileExtent, FileId, History, Newer, Subvolume, Told};
 
+use crate::OnNoted;
 use crate::database::{
     ABOUT, CHECKSUM_KIND, CHECKSUMS, CONFIRMED, Database, FILES, HASHES, NAMELESS, NR_RUNS, ROOTS,
     TO_BE_SWEPT,
@@ -43,10 +44,11 @@ pub(crate) struct Updated {
     pub(crate) roots: Vec<u64>,
 }
 
-/// Brings the database up to date.
+/// Brings the database up to date; tells how far a walk is.
 pub(crate) fn update(
     volume: &mut dyn History,
     database: &mut Database,
+    on_noted: &OnNoted,
 ) -> Result<Updated, Trouble> {
     let moment = volume.moment()?;
     sweep(volume, database)?;
@@ -71,6 +73,7 @@ pub(crate) fn update(
         }
     }
     let in_scope = volume.roots_in_scope();
+    let mut nr_noted = 0;
     for subvolume in &moment.subvolumes {
         let root = subvolume.root;
         let is_known =
@@ -89,7 +92,10 @@ pub(crate) fn update(
         }
         if row.walked_to != RootRow::END && in_scope.contains(&root) {
             row.transid = moment.transid;
-            walk(volume, database, root, &mut row)?;
+            walk(volume, database, root, &mut row, |volume, nr_files| {
+                nr_noted += nr_files;
+                on_noted(nr_noted, volume.nr_files_about(nr_noted));
+            })?;
         }
         if row.walked_to == RootRow::END {
             updated.roots.push(root);
@@ -316,12 +322,14 @@ fn changed(
     Ok(changed)
 }
 
-/// Walks what has not been walked of a subvolume, and commits now and then.
+/// Walks what has not been walked of a subvolume, and commits now and then; tells how many files
+/// are noted each time that some are.
 fn walk(
     volume: &mut dyn History,
     database: &mut Database,
     root: u64,
     row: &mut RootRow,
+    mut tell: impl FnMut(&dyn History, u64),
 ) -> Result<(), Trouble> {
     while row.walked_to != RootRow::END {
         let write = database.write()?;
@@ -345,6 +353,7 @@ fn walk(
                     tables.put_folder(root, inode, &FolderRow::new(children))?;
                 }
                 row.walked_to = next.unwrap_or(RootRow::END);
+                tell(volume, portion.files.len() as u64);
             }
             tables.put_root(root, row)?;
         }

@@ -82,6 +82,12 @@ pub trait Volume {
         None
     }
 
+    /// Returns about how many files a walk comes to that has come to so many, if that can be told.
+    fn nr_files_about(&self, nr_walked: u64) -> Option<u64> {
+        let share = self.walked().filter(|share| 0.0 < *share);
+        share.map(|share| (nr_walked as f64 / share) as u64)
+    }
+
     /// Returns a file, in scope or not; `None` if there is none any more.
     ///
     /// # Errors

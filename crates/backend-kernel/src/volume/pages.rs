@@ -98,6 +98,20 @@ impl Pages {
             && of_root.is_some_and(|scope| scope.has(file.id.inode))
     }
 
+    /// Learns how long a walk over all trees is; none of it is done.
+    pub(super) fn begin_walk(&mut self, trees: &mut Trees) -> Result<(), VolumeError> {
+        (self.walked_bytes, self.tree_bytes) = (0, 0);
+        for &root in self.roots.keys() {
+            self.tree_bytes += trees.bytes_of(root)?;
+        }
+        Ok(())
+    }
+
+    /// Counts an item that the walk has seen.
+    pub(super) fn count_walked(&mut self, item: &SearchItem<'_>) {
+        self.walked_bytes += ITEM_LEN + item.bytes.len() as u64;
+    }
+
     /// Returns about which part of the walk is done. Blocks of trees are not full, so that it may
     /// be more.
     pub(super) fn walked(&self) -> Option<f64> {
@@ -118,10 +132,7 @@ impl Pages {
         if from == Position::default() {
             self.memo.begin();
             self.births = Births::default();
-            (self.walked_bytes, self.tree_bytes) = (0, 0);
-            for &root in self.roots.keys() {
-                self.tree_bytes += trees.bytes_of(root)?;
-            }
+            self.begin_walk(trees)?;
         }
         if 0 < newer_than {
             self.memo.forget();

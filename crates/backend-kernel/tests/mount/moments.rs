@@ -1,5 +1,6 @@
 //! A commit where nothing has changed is none: two moments with the same transaction are of one
-//! state. Whatever changes a file, a reference or a name is a transaction more.
+//! state. Whatever changes a file, a reference or a name is a transaction more. A walk from one
+//! moment tells how far it is.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,6 +16,7 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("looking_is_no_transaction", looking),
     ("every_change_is_a_transaction_more", changing),
+    ("a_walk_in_portions_tells_how_far_it_is", walking),
 ];
 
 /// What happens to the filesystem, and how.
@@ -225,6 +227,24 @@ fn looking() {
             look();
             assert_eq!(commit(top), before, "{says}");
         }
+    });
+}
+
+fn walking() {
+    on_files(|top| {
+        let mut volume = history(top);
+        let root = volume.roots_in_scope()[0];
+        assert_eq!(volume.walked(), None, "there is none yet");
+        let (mut from, mut shares) = (Some(0), vec![0.0]);
+        while let Some(inode) = from {
+            from = volume
+                .walk(root, inode, 1, &mut |_| {})
+                .expect("the tree is there");
+            shares.extend(volume.walked());
+        }
+        assert!(3 < shares.len(), "{shares:?}");
+        assert!(shares.is_sorted_by(|one, next| one < next), "{shares:?}");
+        assert!(shares.last() <= Some(&1.0), "{shares:?}");
     });
 }
 

@@ -188,7 +188,7 @@ fn once(
 ) -> Result<(Duration, u64), Report> {
     let start = Instant::now();
     let opened = match open(folder, scan)? {
-        Sight::Trees(volume) => hashfile::open_trees(volume, hashfile),
+        Sight::Trees(volume) => hashfile::open_trees(volume, hashfile, Box::new(|_, _| {})),
         Sight::Maps(volume) => hashfile::open_files(volume, hashfile),
     };
     let mut volume = opened.map_err(|error| miette!("{error}"))?;

@@ -1,5 +1,6 @@
 //! How far a run is, on stderr if that is a terminal, and when it is enough: [`Progress`].
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use dupes::{Phase, Stopped, Watch};
@@ -59,6 +60,18 @@ impl Progress {
         self.bar.inc(1);
     }
 
+    /// Returns what draws how many files a hashfile has been told of.
+    pub(crate) fn noting(&self) -> hashfile::OnNoted {
+        let bar = self.bar.clone();
+        let is_begun = Cell::new(false);
+        Box::new(move |nr_files, total| {
+            if !is_begun.replace(true) {
+                begin(&bar, "files noted", false, total);
+            }
+            advance(&bar, nr_files, total);
+        })
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
@@ -71,7 +84,6 @@ impl Progress {
         }
         self.drawn = Instant::now();
         if is_new {
-            self.bar.disable_steady_tick();
             let (name, is_bytes) = match phase {
                 Phase::Scan => ("files", false),
                 Phase::Hash => ("blocks hashed", false),
@@ -85,30 +97,38 @@ impl Progress {
                 Phase::Execute => ("moved", true),
                 Phase::Verify => ("extents looked at", false),
             };
-            // The bar takes what is left of the line, which must not be wrapped: it is drawn over.
-            let template = match (total, is_bytes) {
-                (None, _) => "{elapsed} {human_pos} {msg}, {rate}",
-                (Some(_), false) => {
-                    "{elapsed} {wide_bar} {human_pos}/{human_len} {msg}, {rate}, {eta} left"
-                }
-                (Some(_), true) => {
-                    "{elapsed} {wide_bar} {bytes}/{total_bytes} {msg}, {bytes_per_sec}, {eta} left"
-                }
-            };
-            // The length of the phase before is not drawn with the words of this one.
-            total.map_or_else(
-                || self.bar.unset_length(),
-                |total| self.bar.set_length(total),
-            );
-            self.bar.reset();
-            self.bar.set_style(style(template));
-            self.bar.set_message(name);
+            begin(&self.bar, name, is_bytes, total);
         }
-        if let Some(total) = total {
-            self.bar.set_length(total);
-        }
-        self.bar.set_position(done);
+        advance(&self.bar, done, total);
     }
+}
+
+/// Begins to draw what has another unit.
+fn begin(bar: &ProgressBar, name: &'static str, is_bytes: bool, total: Option<u64>) {
+    // The bar takes what is left of the line, which must not be wrapped: it is drawn over.
+    let template = match (total, is_bytes) {
+        (None, _) => "{elapsed} {human_pos} {msg}, {rate}",
+        (Some(_), false) => {
+            "{elapsed} {wide_bar} {human_pos}/{human_len} {msg}, {rate}, {eta} left"
+        }
+        (Some(_), true) => {
+            "{elapsed} {wide_bar} {bytes}/{total_bytes} {msg}, {bytes_per_sec}, {eta} left"
+        }
+    };
+    bar.disable_steady_tick();
+    // The length of what was before is not drawn with the words of this.
+    total.map_or_else(|| bar.unset_length(), |total| bar.set_length(total));
+    bar.reset();
+    bar.set_style(style(template));
+    bar.set_message(name);
+}
+
+/// Draws how far it is.
+fn advance(bar: &ProgressBar, done: u64, total: Option<u64>) {
+    if let Some(total) = total {
+        bar.set_length(total);
+    }
+    bar.set_position(done);
 }
 
 impl Watch for Progress {

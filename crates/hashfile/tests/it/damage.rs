@@ -28,7 +28,7 @@ fn chronicle() -> Chronicle {
 }
 
 fn open(chronicle: &Chronicle, path: &Path) -> Result<Box<dyn Volume>, HashfileError> {
-    hashfile::open_trees(Box::new(chronicle.clone()), path)
+    hashfile::open_trees(Box::new(chronicle.clone()), path, Box::new(|_, _| {}))
 }
 
 fn plan(volume: &mut dyn Volume) -> String {

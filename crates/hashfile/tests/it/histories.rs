@@ -1,7 +1,9 @@
 //! Histories: something happens, a run, something else happens, the next run.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
 use dupes::{InMemory, Options, Report, Rewrite, ScanMode, Stopped, Unwatched};
 use model::{Machine, ModelVolume};
@@ -85,7 +87,8 @@ fn planned(volume: &mut dyn Volume, options: &Options) -> Result<(String, u64), 
 }
 
 pub(crate) fn remembering(chronicle: &Chronicle, path: &Path) -> Box<dyn Volume> {
-    hashfile::open_trees(Box::new(chronicle.clone()), path).expect("a hashfile")
+    let on_noted = Box::new(|_, _| {});
+    hashfile::open_trees(Box::new(chronicle.clone()), path, on_noted).expect("a hashfile")
 }
 
 pub(crate) fn machine() -> Machine {
@@ -218,6 +221,29 @@ fn after_a_change_only_what_changed_is_asked_for_and_read() {
     assert_eq!(nr_read, 3 * 4);
     // Once before the plan and once after it, when nobody changed anything meanwhile.
     assert_eq!(nr_told, 3);
+}
+
+#[test]
+fn how_many_files_a_walk_has_noted_is_told_as_it_goes() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("hashes");
+    let chronicle = Chronicle::new(ModelVolume::new(machine()));
+    let told = || -> Vec<u64> {
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let noted = Rc::clone(&told);
+        let on_noted = Box::new(move |nr_files, _| noted.borrow_mut().push(nr_files));
+        let opened = hashfile::open_trees(Box::new(chronicle.clone()), &path, on_noted);
+        let mut volume = opened.expect("a hashfile");
+        let begin = Position::default();
+        let page = volume.next_page(begin, 0, &mut Page::default());
+        page.expect("a page");
+        told.take()
+    };
+    // Four files of the top and three of the subvolume, in portions of three.
+    let first = told();
+    assert_eq!(first[..3], [3, 4, 7], "{first:?}");
+    assert_eq!(first.last(), Some(&7), "{first:?}");
+    assert_eq!(told(), [0_u64; 0], "all is known");
 }
 
 #[test]

@@ -100,6 +100,9 @@ impl History for TreeVolume {
         nr_items_max: u64,
         tell: &mut dyn FnMut(Told),
     ) -> Result<Option<u64>, VolumeError> {
+        if self.pages.walked().is_none() {
+            self.pages.begin_walk(&mut self.trees)?;
+        }
         let tree = TreeId(root);
         let mut teller = Teller::new(root, tell);
         let (mut nr_items, mut next) = (0, None);
@@ -110,6 +113,7 @@ impl History for TreeVolume {
                 next = Some(item.key.object);
                 return Ok(ControlFlow::Break(()));
             }
+            self.pages.count_walked(item);
             teller.add(item)?;
             Ok(ControlFlow::Continue(()))
         })?;
