@@ -3,16 +3,18 @@
 //! these a test is reported as ignored with the reason.
 
 mod loopback;
+mod seen;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use backend_kernel::ground;
 use serde_json::Value;
+
+use seen::{contents, used_bytes};
 
 /// A test: its name, a sentence, and what it does.
 type Test = (&'static str, fn());
@@ -144,36 +146,6 @@ fn dupes(arguments: &str, folder: &Path) -> Output {
 fn json_of(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-}
-
-/// Returns the contents of all files below a folder.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        match entry.file_type().expect("a type") {
-            kind if kind.is_dir() => found.extend(contents(&path)),
-            kind if kind.is_file() => {
-                let bytes = fs::read(&path).expect("a file");
-                found.insert(path, bytes);
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-fn used_bytes(folder: &Path) -> u64 {
-    let mut command = Command::new("btrfs");
-    let output = command
-        .args(["filesystem", "df", "--raw"])
-        .arg(folder)
-        .output();
-    let said = String::from_utf8(output.expect("btrfs starts").stdout).expect("text");
-    let line = said.lines().find(|line| line.starts_with("Data"));
-    let used = line.and_then(|line| line.split("used=").nth(1));
-    used.and_then(|used| used.trim().parse().ok())
-        .expect("a number")
 }
 
 fn freed_as_predicted() {

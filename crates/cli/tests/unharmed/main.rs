@@ -19,6 +19,8 @@ mod kinds;
 mod loopback;
 mod replay;
 mod running;
+#[path = "../seen/mod.rs"]
+mod seen;
 mod tree;
 mod users;
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use backend_kernel::ground;
 
 use crate::running::run;
+use crate::seen;
+pub(crate) use crate::seen::contents;
 
 /// Bytes of a piece that is drawn from the pool or made anew.
 pub(crate) const PIECE: usize = 32 << 10;
@@ -94,28 +96,7 @@ pub(crate) fn sync(folder: &Path) {
 /// Returns the used data bytes, as the filesystem tells after a commit.
 pub(crate) fn used_bytes(folder: &Path) -> u64 {
     sync(folder);
-    let said = run(&format!("btrfs filesystem df --raw {}", folder.display()));
-    let line = said.lines().find(|line| line.starts_with("Data"));
-    let used = line.and_then(|line| line.split("used=").nth(1));
-    used.and_then(|used| used.trim().parse().ok())
-        .expect("a number")
-}
-
-/// Returns the contents of all files below a folder.
-pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        match entry.file_type().expect("a type") {
-            kind if kind.is_dir() => found.extend(contents(&path)),
-            kind if kind.is_file() => {
-                let bytes = fs::read(&path).expect("a file");
-                found.insert(path, bytes);
-            }
-            _ => {}
-        }
-    }
-    found
+    seen::used_bytes(folder)
 }
 
 /// Checks that every file has the bytes that it had, and that there are no others.
