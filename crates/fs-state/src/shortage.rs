@@ -64,6 +64,8 @@ pub(crate) struct Short {
     shortage: Shortage,
     /// The extents that are shown, allocated or not.
     extents: BTreeMap<InodeId, BTreeSet<(u64, u64)>>,
+    /// What was dirty when the operation began, (start, end), touching ranges joined.
+    old_dirty: BTreeMap<InodeId, Vec<(u64, u64)>>,
     course: Course,
 }
 
@@ -89,20 +91,30 @@ impl FsState {
     pub fn begin_shortage(&mut self, shortage: Shortage) {
         let shown = shortage.shown.iter().flatten();
         let extents = shown.map(|(id, shown)| (*id, shown.extents.clone()));
+        let dirty = self.dirty_inodes.iter();
+        let old_dirty = dirty.map(|&id| (id, self.unwritten(id))).collect();
         self.short = Some(Box::new(Short {
             extents: extents.collect(),
             shortage,
+            old_dirty,
             course: Course::default(),
         }));
         self.cut_ordered();
     }
 
     /// Returns how it went since the shortage began; there is space again. What else is shown to
-    /// have been written back was so by now.
+    /// have been written back was so by now; of a range that was dirty before, what is not shown to
+    /// be dirty, for a worker may have begun when there was less of it.
     pub fn end_shortage(&mut self) -> Course {
         let shown = self.short.as_ref().map(|short| &short.shortage.shown);
         if matches!(shown, Some(Some(_))) {
-            self.write_shown();
+            let unwritten = self.all_unwritten().into_iter();
+            let parts = unwritten.flat_map(|(id, range)| {
+                let clean = self.clean_parts(id, range).into_iter();
+                clean.map(move |part| (id, part))
+            });
+            let parts = parts.collect();
+            self.write_shown_of(parts);
         }
         self.short
             .take()
@@ -183,17 +195,63 @@ impl FsState {
 
     /// Writes back the dirty data of which that is shown.
     fn write_shown(&mut self) {
-        let dirty: Vec<InodeId> = self.dirty_inodes.iter().copied().collect();
-        let unwritten = dirty.into_iter().flat_map(|id| {
+        self.write_shown_of(self.all_unwritten());
+    }
+
+    /// Returns the unwritten ranges of all files.
+    fn all_unwritten(&self) -> Vec<(InodeId, Unwritten)> {
+        let unwritten = self.dirty_inodes.iter().flat_map(|&id| {
             let ranges = self.inode(id).unwritten_ranges().into_iter();
             ranges.map(move |range| (id, range))
         });
+        unwritten.collect()
+    }
+
+    /// Returns the parts of an unwritten range that are not shown to be dirty, if it was dirty when
+    /// the operation began and nothing decided yet where it goes; else the range.
+    fn clean_parts(&self, id: InodeId, range: Unwritten) -> Vec<Unwritten> {
+        let Some(shown) = self.shown(id).filter(|_| !range.is_ordered) else {
+            return vec![range];
+        };
+        let mut parts = Vec::new();
+        let mut at = range.start;
+        let nothing = (range.end, range.end);
+        for &(from, to) in shown.dirty.iter().chain([&nothing]) {
+            let (start, end) = (at, from.min(range.end));
+            if start < end {
+                parts.push(Unwritten {
+                    start,
+                    end,
+                    ..range
+                });
+            }
+            at = at.max(to);
+        }
+        match parts.iter().all(|part| self.was_dirty(id, *part)) {
+            true => parts,
+            false => vec![range],
+        }
+    }
+
+    /// Returns whether all of a range was dirty when the operation began.
+    fn was_dirty(&self, id: InodeId, range: Unwritten) -> bool {
+        let old_dirty = self
+            .short
+            .as_ref()
+            .and_then(|short| short.old_dirty.get(&id));
+        let is_around = |&(start, end): &(u64, u64)| start <= range.start && range.end <= end;
+        old_dirty.is_some_and(|ranges| ranges.iter().any(is_around))
+    }
+
+    /// Writes back those of the unwritten ranges of which that is shown.
+    fn write_shown_of(&mut self, unwritten: Vec<(InodeId, Unwritten)>) {
         let written: Vec<_> = unwritten
+            .into_iter()
             .filter(|(id, range)| self.is_shown_written(*id, *range))
             .collect();
         // As in a sync, every decision is taken before the first ordered extent completes.
         for (id, range) in &written {
-            self.start_writeback(*id, range.start, range.end);
+            self.start_writeback_within(*id, range.start, range.end);
         }
         for (id, range) in &written {
             self.finish_ordered_range(*id, range.start, range.end);

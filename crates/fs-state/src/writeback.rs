@@ -111,8 +111,18 @@ impl FsState {
         }
     }
 
-    /// Decides where the dirty pages of a range go.
+    /// Decides where the dirty pages of a range go, and those behind it that make one range with
+    /// them.
     pub(crate) fn start_writeback(&mut self, id: InodeId, start: u64, end: u64) {
+        self.start_writeback_up_to(id, start, end, u64::MAX);
+    }
+
+    /// Decides where the dirty pages of a range go, as if there were none behind it.
+    pub(crate) fn start_writeback_within(&mut self, id: InodeId, start: u64, end: u64) {
+        self.start_writeback_up_to(id, start, end, end);
+    }
+
+    fn start_writeback_up_to(&mut self, id: InodeId, start: u64, end: u64, end_max: u64) {
         let mut at = align_down(start);
         while at < end {
             let inode = self.inode(id);
@@ -124,8 +134,9 @@ impl FsState {
                 break;
             }
             let page = key.max(at);
-            let run_end =
-                (key + content.len()).min(page.saturating_add(self.behaviour.extent_len_max));
+            let run_end = (key + content.len())
+                .min(page.saturating_add(self.behaviour.extent_len_max))
+                .min(end_max);
             for (run_start, run) in self.inode_mut(id).take_dirty(page, run_end) {
                 self.run_delalloc_range(id, run_start, run);
             }

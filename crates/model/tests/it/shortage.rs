@@ -1,5 +1,7 @@
 //! A model that adopts what another one shows, whose space was short.
 
+mod early;
+
 use data::Digest;
 use fs_state::{InodeId, Reservation, Shortage, Shown};
 use model::Sequential;
@@ -172,39 +174,6 @@ fn a_page_that_a_write_dirtied_twice_is_adopted() {
 }
 
 #[test]
-fn a_page_that_was_written_back_before_a_punch_zeroed_it_and_after_is_adopted() {
-    let mut pair = Pair::new();
-    pair.adopts("pwrite A 0 4k seed=4@0", Shortage::default(), &[]);
-    let shortage = pair.cut(&[("A", &[(0, 4)])]);
-    pair.adopts("fpunch A 100 200", shortage, &["early writeback"]);
-    pair.goes_on();
-}
-
-#[test]
-fn what_was_written_back_early_and_then_over_a_part_of_that_is_adopted() {
-    let mut pair = Pair::new();
-    pair.adopts("pwrite A 16k 16k seed=4@0", Shortage::default(), &[]);
-    // The old data before the first page, then the new data as far as it came.
-    let shortage = Shortage {
-        reclaims: [0, 6].into(),
-        ..pair.cut(&[("A", &[(16, 32), (0, 24)]), ("B", &[])])
-    };
-    pair.adopts("pwrite A 0 28k seed=5@0", shortage, &["early writeback"]);
-    pair.goes_on();
-}
-
-#[test]
-fn early_writeback_before_a_dedupe_within_a_file_is_adopted() {
-    let mut pair = Pair::new();
-    pair.adopts("pwrite A 0 64k 0x61", Shortage::default(), &[]);
-    // What is new lies at three places then, and all of them were dirty.
-    let shortage = pair.cut(&[("A", &[(0, 16), (16, 64)])]);
-    let op = "dedupe A 32k 4k => A 20k A 40k";
-    pair.adopts(op, shortage, &["extent cut"]);
-    pair.goes_on();
-}
-
-#[test]
 fn a_punch_that_found_no_space_is_adopted() {
     let shortage = Shortage {
         fails: [0].into(),
@@ -225,33 +194,6 @@ fn an_extent_that_was_cut_and_then_overwritten_in_part_is_adopted() {
     };
     let freedoms = ["early writeback", "extent cut"];
     pair.adopts("pwrite A 8k 8k seed=5@0", shortage, &freedoms);
-    pair.goes_on();
-}
-
-#[test]
-fn early_writeback_of_one_file_leaves_another_dirty() {
-    let mut pair = Pair::new();
-    pair.adopts("pwrite A 0 16k seed=4@0", Shortage::default(), &[]);
-    let shortage = Shortage {
-        reclaims: [1].into(),
-        ..pair.cut(&[("B", &[(0, 16)])])
-    };
-    let freedoms = ["early writeback"];
-    pair.adopts("pwrite A 32k 8k seed=5@0", shortage, &freedoms);
-    pair.goes_on();
-}
-
-#[test]
-fn early_writeback_of_a_part_of_a_file_is_adopted() {
-    let mut pair = Pair::new();
-    pair.adopts("pwrite A 0 16k seed=4@0", Shortage::default(), &[]);
-    pair.adopts("pwrite A 64k 16k seed=5@0", Shortage::default(), &[]);
-    let shortage = Shortage {
-        reclaims: [1].into(),
-        ..pair.cut(&[("A", &[(0, 16)])])
-    };
-    let freedoms = ["early writeback"];
-    pair.adopts("pwrite A 80k 8k seed=6@0", shortage, &freedoms);
     pair.goes_on();
 }
 
@@ -335,28 +277,6 @@ fn delayed_references_that_ran_early_are_adopted_once_it_shows() {
         pair.adopts(op, Shortage::default(), &[]);
     }
     pair.adopts("fsync A", Shortage::default(), &[]);
-    pair.goes_on();
-}
-
-#[test]
-fn early_writeback_beside_a_clone_of_a_later_part_of_an_extent_is_adopted() {
-    let mut pair = Pair::new();
-    // The extent would begin before either file.
-    for op in [
-        "sync",
-        "clone B 8k 8k => A 0",
-        "fpunch B 0 16k",
-        "pwrite B 32k 8k seed=4@0",
-        "sync",
-        "pwrite B 64k 8k seed=5@0",
-    ] {
-        pair.adopts(op, Shortage::default(), &[]);
-    }
-    let shortage = Shortage {
-        reclaims: [0].into(),
-        ..Shortage::default()
-    };
-    pair.adopts("clone A 0 4k => B 0", shortage, &["early writeback"]);
     pair.goes_on();
 }
 
