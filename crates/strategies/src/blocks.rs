@@ -44,6 +44,8 @@ pub(crate) struct BlockMap {
     places: Vec<Place>,
     /// No block outside is dirty.
     dirty: Range<usize>,
+    /// No block outside is preallocated and not written yet; those behind EOF count.
+    prealloc: Vec<Range<usize>>,
 }
 
 impl BlockMap {
@@ -65,6 +67,23 @@ impl BlockMap {
         let start = range.start.max(self.dirty.start);
         let end = range.end.min(self.dirty.end).min(self.places.len());
         start < end && self.places[start..end].contains(&DIRTY)
+    }
+
+    /// Returns whether a dirty block of the range may lie in preallocated space.
+    pub(crate) fn may_write_in_place(&self, range: Range<usize>) -> bool {
+        let prealloc = self.prealloc.iter().map(|blocks| common(blocks, &range));
+        prealloc
+            .filter(|blocks| !blocks.is_empty())
+            .any(|blocks| self.is_dirty(blocks))
+    }
+
+    /// Returns which blocks of the range may be preallocated, its first being 0.
+    pub(crate) fn prealloc(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        let prealloc = self.prealloc.iter().map(|blocks| common(blocks, &range));
+        let within = prealloc.filter(|blocks| !blocks.is_empty());
+        within
+            .map(|blocks| blocks.start - range.start..blocks.end - range.start)
+            .collect()
     }
 
     /// Returns whether an extent goes on across the start of a block.
@@ -117,6 +136,8 @@ impl BlockMap {
     /// Follows an allocation: holes become extents of zeros.
     pub(crate) fn allocate(&mut self, offset: u64, len: u64, allocator: &mut Allocator) {
         let blocks = touched(offset, len);
+        self.unmark_prealloc(&blocks);
+        self.prealloc.push(blocks.clone());
         let end = blocks.end.min(self.places.len());
         let start = blocks.start.min(end);
         let first = allocator.extent(end - start);
@@ -170,6 +191,7 @@ impl BlockMap {
             for (place, fresh) in self.places[block..block + nr_dirty].iter_mut().zip(first..) {
                 *place = fresh;
             }
+            self.unmark_prealloc(&(block..block + nr_dirty));
             block += nr_dirty.max(1);
         }
         if end <= block {
@@ -185,8 +207,18 @@ impl BlockMap {
         self.flush(0..usize::MAX, allocator);
     }
 
-    /// Makes `places` those of the blocks from `first_block` on; returns whether that moved any.
-    pub(crate) fn share(&mut self, first_block: usize, places: &[Place]) -> bool {
+    /// Makes `places` those of the blocks from `first_block` on, of which `prealloc` may be
+    /// preallocated; returns whether that moved any.
+    pub(crate) fn share(
+        &mut self,
+        first_block: usize,
+        places: &[Place],
+        prealloc: &[Range<usize>],
+    ) -> bool {
+        self.unmark_prealloc(&(first_block..first_block + places.len()));
+        let shared = prealloc.iter();
+        let shared = shared.map(|blocks| first_block + blocks.start..first_block + blocks.end);
+        self.prealloc.extend(shared);
         let end = (first_block + places.len()).min(self.places.len());
         let first_block = first_block.min(end);
         let own = &mut self.places[first_block..end];
@@ -207,6 +239,16 @@ impl BlockMap {
         write_keys(&bytes, &mut self.keys[blocks.start..end]);
     }
 
+    /// Takes blocks out of what is preallocated and not written yet.
+    fn unmark_prealloc(&mut self, gone: &Range<usize>) {
+        let rest = self.prealloc.iter().flat_map(|blocks| {
+            let before = blocks.start..blocks.end.min(gone.start);
+            let behind = blocks.start.max(gone.end)..blocks.end;
+            [before, behind]
+        });
+        self.prealloc = rest.filter(|blocks| !blocks.is_empty()).collect();
+    }
+
     fn make_dirty(&mut self, blocks: Range<usize>) {
         self.places[blocks.clone()].fill(DIRTY);
         self.dirty = if self.dirty.is_empty() {
@@ -215,6 +257,11 @@ impl BlockMap {
             self.dirty.start.min(blocks.start)..self.dirty.end.max(blocks.end)
         };
     }
+}
+
+/// Returns the blocks that two ranges have in common.
+fn common(one: &Range<usize>, two: &Range<usize>) -> Range<usize> {
+    one.start.max(two.start)..one.end.min(two.end)
 }
 
 /// Returns the blocks that a byte range touches.
@@ -322,7 +369,7 @@ mod tests {
         assert!(map.is_dirty(7..8) && !map.is_dirty(8..16) && map.is_inside_extent(9));
         map.flush_all(&mut allocator);
         assert!(!map.is_dirty(0..16) && !map.is_inside_extent(8));
-        assert!(map.share(10, &[1, 2]) && !map.share(10, &[1, 2]));
+        assert!(map.share(10, &[1, 2], &[]) && !map.share(10, &[1, 2], &[]));
         assert!(!map.is_inside_extent(10) && map.is_inside_extent(11));
     }
 }

@@ -69,6 +69,14 @@ impl Shadow {
         self.idx_of.get(name).copied()
     }
 
+    /// Returns whether a range of a file, in bytes, has dirty pages that may be written into
+    /// preallocated space.
+    pub(crate) fn may_write_in_place(&self, name: &Name, offset: u64, len: u64) -> bool {
+        let file = self.idx_of(name).map(|idx| &self.files[idx]);
+        let range = blocks::touched(offset, len);
+        file.is_some_and(|file| file.blocks.may_write_in_place(range))
+    }
+
     /// Returns what the reference knows of any name.
     pub(crate) fn view(&self, name: &Name) -> Option<FileView<'_>> {
         self.reference.file(name)
@@ -244,11 +252,12 @@ impl Shadow {
         self.flush(source_idx, blocks::touched(call.source_offset, len));
         self.flush(target_idx, touched.clone());
         let places = self.places(source_idx, call.source_offset, len);
+        let prealloc = self.prealloc(source_idx, call.source_offset, len);
         let name = self.files[target_idx].name.clone();
         self.follow(&name, |target, old_size, content, allocator| {
             target.resize(old_size, content);
             target.flush(touched.clone(), allocator);
-            target.share(touched.start, &places);
+            target.share(touched.start, &places, &prealloc);
             target.rekey(touched, content);
         });
     }
@@ -331,9 +340,10 @@ impl Shadow {
         let is_cut = target.blocks.is_inside_extent(blocks.start)
             || target.blocks.is_inside_extent(blocks.end);
         let places = self.places(span.source_idx, call.source_offset, len);
+        let prealloc = self.prealloc(span.source_idx, call.source_offset, len);
         let has_moved = self.files[span.target_idx]
             .blocks
-            .share(first_block, &places);
+            .share(first_block, &places, &prealloc);
         seen.has_moved |= has_moved;
         seen.has_cut |= is_cut && has_moved;
         if has_moved {
@@ -403,6 +413,12 @@ impl Shadow {
         let touched = blocks::touched(offset, len);
         let end = touched.end.min(places.len());
         places[touched.start.min(end)..end].to_vec()
+    }
+
+    /// Returns which blocks that a byte range touches may be preallocated, the first being 0.
+    fn prealloc(&self, idx: usize, offset: u64, len: u64) -> Vec<Range<usize>> {
+        let file = &self.files[idx];
+        file.blocks.prealloc(blocks::touched(offset, len))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Room for more data: what is removed, and what suits a filesystem that is to become full.
 
-use scenario::{Attribute, Op};
+use scenario::{Attribute, DedupeTarget, Name, Op};
 
 use crate::blocks::BLOCK_LEN;
 use crate::shadow::File;
@@ -69,6 +69,10 @@ impl Swarm {
     /// Returns what takes the place of an operation on a filesystem that is to become full. Left
     /// out is what would need more than a kernel's answers to be followed (`docs/envelope.md`).
     pub(crate) fn fitted(&mut self, op: Op) -> Op {
+        if let Some(name) = self.unseen_in_place(&op) {
+            self.plan.push_front(op);
+            return Op::Flush { name };
+        }
         match op {
             Op::File { name, .. } => Op::File {
                 name,
@@ -97,6 +101,104 @@ impl Swarm {
             // Where it finds no space it was seen to stamp a file of which nothing was stored.
             Op::MappedWrite { name, .. } => Op::Flush { name },
             op => op,
+        }
+    }
+
+    /// Returns a file of which an operation writes dirty pages back and then takes their place.
+    /// Once that is done only checksums tell whether they went into preallocated space.
+    fn unseen_in_place<'op>(&self, op: &'op Op) -> Option<Name> {
+        let overwritten: Vec<(&'op Name, u64, u64)> = match op {
+            Op::Dedupe(call) => {
+                let targets = call.targets.iter();
+                let range =
+                    |target: &'op DedupeTarget| Some((target.fd.name()?, target.offset, call.len));
+                targets.filter_map(range).collect()
+            }
+            Op::Clone(call) => {
+                let len = match call.len {
+                    0 => u64::MAX,
+                    len => len,
+                };
+                let target = call
+                    .target
+                    .name()
+                    .map(|name| (name, call.target_offset, len));
+                target.into_iter().collect()
+            }
+            Op::Punch { name, offset, len }
+            | Op::Zero {
+                name, offset, len, ..
+            } => {
+                vec![(name, *offset, *len)]
+            }
+            _ => return None,
+        };
+        let (name, ..) = overwritten
+            .into_iter()
+            .find(|(name, offset, len)| self.shadow.may_write_in_place(name, *offset, *len))?;
+        // A flush that was refused would be refused again.
+        (self.flushed.as_ref() != Some(name)).then(|| name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::SwarmOptions;
+
+    fn op(text: &str) -> Op {
+        text.parse().expect("an operation")
+    }
+
+    /// Returns what takes the place of `last` behind others.
+    fn fitted(before: &[&str], last: &str) -> Vec<String> {
+        let options = SwarmOptions {
+            is_small: true,
+            ..SwarmOptions::default()
+        };
+        let mut swarm = Swarm::new(1, options);
+        for text in before {
+            swarm.shadow.apply(&op(text));
+        }
+        let first = swarm.fitted(op(last));
+        let ops = std::iter::once(&first).chain(&swarm.plan);
+        ops.map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_may_be_written_in_place_is_flushed_before_its_place_is_taken() {
+        let dirty = ["file A", "file B", "falloc A 0 16k", "pwrite A 0 8k 0x61"];
+        for last in [
+            "dedupe B 0 4k => A 4k",
+            "clone B 0 4k => A 4k",
+            "fpunch A 4k 4k",
+            "fzero A 4k 8k",
+        ] {
+            assert_eq!(fitted(&dirty, last), ["flush A", last]);
+        }
+        let cloned = ["file A", "file B", "falloc B 0 16k", "clone B 0 8k => A 4k"];
+        let dirty = [&cloned[..], &["pwrite A 0 12k 0x61"]].concat();
+        assert_eq!(fitted(&dirty, "fpunch A 4k 4k").len(), 2);
+    }
+
+    #[test]
+    fn what_is_clean_or_goes_elsewhere_anyway_is_not_flushed() {
+        let last = "fpunch A 4k 4k";
+        for before in [
+            // Nothing is preallocated there.
+            &["file A", "falloc A 8k 4k", "pwrite A 0 8k 0x61"][..],
+            // What is dirty lies elsewhere.
+            &["file A", "falloc A 0 16k", "pwrite A 8k 4k 0x61"],
+            // What was preallocated there is written, and then written anew.
+            &[
+                "file A",
+                "falloc A 0 16k",
+                "pwrite A 0 8k 0x61",
+                "sync",
+                "pwrite A 0 8k 0x62",
+            ],
+        ] {
+            assert_eq!(fitted(before, last), [last]);
         }
     }
 }
