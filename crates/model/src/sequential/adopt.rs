@@ -129,8 +129,13 @@ impl Sequential {
         Ok((reply, course))
     }
 
-    /// Returns whether files got new extents exactly where the kernel shows new ones.
+    /// Returns whether files got new extents exactly where the kernel shows new ones. One that is
+    /// new may lie where the last one lay, if nothing refers to that any more: what is written back
+    /// twice in an operation can come to where it was before.
     fn is_new_where(&mut self, exchange: &Exchange, reply: &Reply, seen: &Reply) -> bool {
+        let items = reply.layouts.iter().flatten();
+        let items = items.flat_map(|layout| &layout.items);
+        let left: BTreeSet<Storage> = items.filter_map(storage_of).collect();
         let layouts = reply.layouts.iter().zip(&seen.layouts);
         exchange.probes.iter().zip(layouts).all(|(probe, pair)| {
             let ((Some(own), Some(seen)), Some(id)) = (pair_of(pair), self.id_of(&probe.name))
@@ -138,10 +143,17 @@ impl Sequential {
                 return true;
             };
             own.items.iter().zip(&seen.items).all(|(own, seen)| {
-                let is_known = |known: &BTreeSet<SeenExtent>, item| {
-                    SeenExtent::of(id, item).is_some_and(|(extent, _)| known.contains(&extent))
+                let extent = |item| SeenExtent::of(id, item).map(|(extent, _)| extent);
+                let (Some(own), Some(seen)) = (extent(own), extent(seen)) else {
+                    return true;
                 };
-                is_known(&self.own_extents, own) == is_known(&self.seen_extents, seen)
+                let is_known = self.own_extents.contains(&own);
+                let last = self.own_extents.iter().filter(|last| last.is_where(own));
+                let mut last = last.map(|last| last.storage());
+                match (is_known, self.seen_extents.contains(&seen)) {
+                    (false, true) => last.any(|storage| !left.contains(&storage)),
+                    (one, two) => one == two,
+                }
             })
         })
     }
@@ -239,11 +251,24 @@ impl SeenExtent {
         self.storage
     }
 
+    /// Returns whether both begin at one place of one file.
+    fn is_where(self, other: SeenExtent) -> bool {
+        (self.id, self.start) == (other.id, other.start)
+    }
+
     /// Returns where in the file its bytes would lie if it has `len`, (start, end), unless it
     /// begins before the file: what was written there does not.
     pub(super) fn range(self, len: u64) -> Option<(u64, u64)> {
         let start = u64::try_from(self.start).ok()?;
         Some((start, start + len))
+    }
+}
+
+/// Returns where the extent lies that an item refers to.
+fn storage_of(item: &TreeItem) -> Option<Storage> {
+    match item.place {
+        TreePlace::Extent { extent, .. } => Some(extent),
+        TreePlace::Inline { .. } | TreePlace::Hole => None,
     }
 }
 

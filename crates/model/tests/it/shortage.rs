@@ -40,16 +40,35 @@ impl Pair {
 
     /// Carries out an operation on both; returns what the adopting one answers.
     fn exchange(&mut self, op: &str, shortage: Shortage) -> (Reply, Reply) {
+        self.exchange_altered(op, shortage, |_| ())
+    }
+
+    /// Carries out an operation on both, one of which sees an altered reply of the other.
+    fn exchange_altered(
+        &mut self,
+        op: &str,
+        shortage: Shortage,
+        alter: impl FnOnce(&mut Reply),
+    ) -> (Reply, Reply) {
         let op: Op = op.parse().expect("an operation");
         let machine = self.told.machine_mut();
         machine.fs_mut().begin_shortage(shortage);
         let answer = self.told.apply(&op).expect("an answer");
         self.told.machine_mut().fs_mut().end_shortage();
-        self.show(op, answer)
+        self.show_altered(op, answer, alter)
     }
 
     /// Shows the adopting one what the other looks like now, as what came of an operation.
     fn show(&mut self, op: Op, answer: Answer) -> (Reply, Reply) {
+        self.show_altered(op, answer, |_| ())
+    }
+
+    fn show_altered(
+        &mut self,
+        op: Op,
+        answer: Answer,
+        alter: impl FnOnce(&mut Reply),
+    ) -> (Reply, Reply) {
         let probes = ["A", "B"].map(|name| Probe {
             name: name.parse().expect("a name"),
             expected_shape: None,
@@ -59,11 +78,12 @@ impl Pair {
             probes: probes.into(),
         };
         let (observations, layouts) = self.told.look(&exchange.probes).expect("a look");
-        let seen = Reply {
+        let mut seen = Reply {
             answer,
             observations,
             layouts,
         };
+        alter(&mut seen);
         let adopted = self.adopting.adopt(&exchange, &seen).expect("an answer");
         (seen, adopted)
     }
