@@ -231,7 +231,9 @@ fn shown(
         .collect();
     let mut fresh: BTreeMap<SeenExtent, u64> = items(&layouts)
         .filter_map(|(id, item)| SeenExtent::of(id, item))
-        .filter(|(extent, _)| !before.knows(*extent))
+        .filter(|(extent, len)| {
+            !before.knows(*extent) || is_written_anew(before, named, &layouts, *extent, *len)
+        })
         .collect();
     let fds: Vec<&Fd> = match &exchange.op {
         Op::Clone(call) => vec![&call.source, &call.target],
@@ -274,6 +276,28 @@ fn shown(
         (id, shown)
     };
     layouts.into_iter().map(shown_of).collect()
+}
+
+/// Returns whether an extent that was there before is of new data that came to lie where the last
+/// extent lay: all of that was dirty, or became dirty in the operation, and none of it is. What was
+/// preallocated is written in place.
+fn is_written_anew(
+    before: &Sequential,
+    named: &Sequential,
+    layouts: &BTreeMap<InodeId, &Layout>,
+    extent: SeenExtent,
+    len: u64,
+) -> bool {
+    let id = extent.inode();
+    let (Some((start, end)), Some(layout)) = (extent.range(len), layouts.get(&id)) else {
+        return false;
+    };
+    let is_around = |&(from, to): &(u64, u64)| from <= start && end <= to;
+    let overlaps = |&(from, to): &(u64, u64)| from < end && start < to;
+    let dirty = named.machine().fs().unwritten(id);
+    dirty.iter().any(is_around)
+        && !layout.dirty.iter().any(overlaps)
+        && before.prealloc_of(extent).next().is_none()
 }
 
 /// Returns the range of an item, (start, end) in bytes.

@@ -138,3 +138,31 @@ fn what_was_written_back_twice_may_come_to_lie_where_it_was() {
     }
     pair.goes_on();
 }
+
+#[test]
+fn what_was_written_back_early_may_come_to_lie_where_it_was() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 4k seed=4@0", Shortage::default(), &[]);
+    let (seen, _) = pair.exchange("fsync A", Shortage::default());
+    let place_of = |reply: &Reply| {
+        reply.layouts[0]
+            .as_ref()
+            .map(|layout| layout.items[0].place)
+    };
+    let place = place_of(&seen).expect("an extent");
+    // The first page before the second one, and a commit that nobody sees.
+    let shortage = Shortage {
+        reclaims: [1].into(),
+        ..pair.cut(&[("A", &[(0, 4)]), ("B", &[])])
+    };
+    let (seen, adopted) = pair.exchange_altered("pwrite A 100 8000 seed=5@0", shortage, |seen| {
+        let items = seen.layouts[0].iter_mut().flat_map(|it| &mut it.items);
+        items.take(1).for_each(|item| item.place = place);
+    });
+    assert_eq!(adopted.answer.adopted, ["early writeback"]);
+    for (one, two) in adopted.layouts.iter().zip(&seen.layouts) {
+        let (one, two) = (one.as_ref().expect("a file"), two.as_ref().expect("a file"));
+        assert_eq!(one.first_difference(two), None);
+    }
+    pair.goes_on();
+}
