@@ -6,7 +6,11 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use scenario::{BackendError, Verified};
 
 use crate::{ioctl_trees, system_errno};
@@ -16,6 +20,11 @@ const BTRFS_PATHS: [&str; 3] = ["btrfs", "/usr/sbin/btrfs", "/sbin/btrfs"];
 /// The most lines of a check that are kept: the first ones say it all.
 const LINES_MAX: usize = 20;
 
+/// How long a device is waited for that is still in use, and how soon it is asked again: a mount
+/// that was detached is gone a moment after its last user.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Checks the btrfs on `device`, a device or an image that nobody writes to. Without the program
 /// `btrfs` it is left out.
 ///
@@ -23,7 +32,21 @@ const LINES_MAX: usize = 20;
 ///
 /// [`BackendError::System`] if `btrfs` cannot be run.
 pub fn check_device(device: &Path) -> Result<Verified, BackendError> {
+    wait_until_free(device);
     check_by(&BTRFS_PATHS.map(Path::new), device)
+}
+
+/// Waits until nothing on a device is mounted, for a while: the check tells if something still is.
+fn wait_until_free(device: &Path) {
+    let start = Instant::now();
+    let is_busy = || {
+        // Of a block device this asks whether somebody has it for himself (`bd_prepare_to_claim`).
+        let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
+        rustix::fs::open(device, flags, Mode::empty()).err() == Some(Errno::BUSY)
+    };
+    while is_busy() && start.elapsed() < PATIENCE {
+        thread::sleep(PAUSE);
+    }
 }
 
 /// Checks with the first of these programs that is there.
