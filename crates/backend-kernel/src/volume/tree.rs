@@ -141,6 +141,27 @@ impl TreeVolume {
         found
     }
 
+    /// Returns the file extent that a range begins with, if all of the range is in that.
+    fn sole_extent(&mut self, range: FileRange) -> Result<Option<FileExtent>, VolumeError> {
+        let key = Key {
+            object: range.file.inode,
+            kind: Key::EXTENT_DATA,
+            offset: range.offset,
+        };
+        let keys = KeyRange {
+            first: key,
+            last: key,
+        };
+        let mut found = None;
+        let tree = TreeId(range.file.root);
+        self.trees.each(Size::One, tree, keys, 0, |item| {
+            let extent = file_extent_of(item.key.offset, &FileExtentItem::decode(item.bytes)?);
+            found = (range.end() <= item.key.offset.saturating_add(extent.len)).then_some(extent);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
     /// Appends the file extents of a range, if one at its begin or before it is found when the
     /// search begins `before` bytes before.
     fn file_extents_from(
@@ -248,6 +269,11 @@ impl Volume for TreeVolume {
         range: FileRange,
         found: &mut Vec<FileExtent>,
     ) -> Result<(), VolumeError> {
+        // Mostly that is it, and for more the kernel looks at all that is left of the leaf.
+        if let Some(extent) = self.sole_extent(range)? {
+            found.push(extent);
+            return Ok(());
+        }
         let nr_before = found.len();
         for before in BEFORE {
             found.truncate(nr_before);
