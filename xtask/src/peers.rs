@@ -58,6 +58,10 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
     if let Some(folder) = &options.write {
         return options.sets.iter().try_for_each(|set| set.write(folder));
     }
+    // Before it takes its time, not behind that.
+    if let Some(out) = &options.out {
+        fs::create_dir_all(out).map_err(|error| format!("make {}: {error}", out.display()))?;
+    }
     match options.growth {
         None => tools::install(&options.tools)?,
         Some(_) => tools::install(&["xsame".to_owned()])?,
