@@ -199,6 +199,9 @@ impl Duel {
             }
             if observed.is_real {
                 refresh(witnesses.observed, exchange, right)?;
+                if self.patience / 2 < start.elapsed() {
+                    add_unfinished(right);
+                }
                 if self.adopts
                     && let Some(adopted) = witnesses.expected.adopt_again(exchange, right)?
                 {
@@ -267,4 +270,15 @@ fn refresh(
         }
     }
     Ok(())
+}
+
+/// Takes the pages of ordered extents that are not finished for dirty. A writeback that has written
+/// as much as it was to leaves the last pages of an ordered extent to whoever comes next
+/// (`nr_to_write` of `shrink_delalloc`, fs/btrfs/space-info.c), and until then nothing is decided.
+fn add_unfinished(reply: &mut Reply) {
+    for (seen, layout) in reply.observations.iter().zip(&mut reply.layouts) {
+        if let (Observation::File { map, .. }, Some(layout)) = (seen, layout) {
+            layout.add_delalloc(map);
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use crate::text::Size;
 use crate::trees::TreePair;
-use crate::{TreeItem, TreePlace};
+use crate::{MapRun, TreeItem, TreePlace};
 
 /// What the trees say of a file now, not as of the last commit, and which of its pages are dirty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,22 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Takes what the map of the file shows as delalloc for dirty, too: of an ordered extent that
+    /// is not finished, those pages are clean whose own writeback is over.
+    pub fn add_delalloc(&mut self, map: &[MapRun]) {
+        let delalloc = map.iter().filter(|run| run.flags.is_delalloc);
+        self.dirty
+            .extend(delalloc.map(|run| (run.offset, run.offset + run.len)));
+        self.dirty.sort_unstable();
+        self.dirty.dedup_by(|next, last| {
+            let is_joined = next.0 <= last.1;
+            if is_joined {
+                last.1 = last.1.max(next.1);
+            }
+            is_joined
+        });
+    }
+
     /// Returns whether both are the same but for where data is stored.
     #[must_use]
     pub fn is_alike(&self, other: &Layout) -> bool {
@@ -80,5 +96,38 @@ fn first_odd<'l, T>(
     match (left.get(nth), right.get(nth)) {
         (None, None) => None,
         odd => Some(odd),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MapFlags;
+
+    fn run(offset: u64, len: u64, is_delalloc: bool) -> MapRun {
+        MapRun {
+            offset,
+            len,
+            storage: None,
+            flags: MapFlags {
+                is_delalloc,
+                ..MapFlags::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_a_map_shows_as_delalloc_joins_what_is_dirty() {
+        let mut layout = Layout {
+            dirty: vec![(0, 4096), (16384, 20480), (40960, 45056)],
+            items: Vec::new(),
+        };
+        layout.add_delalloc(&[
+            run(4096, 4096, true),
+            run(8192, 4096, false),
+            run(12288, 8192, true),
+            run(36864, 16384, true),
+        ]);
+        assert_eq!(layout.dirty, [(0, 8192), (12288, 20480), (36864, 53248)]);
     }
 }
