@@ -120,10 +120,10 @@ impl FsState {
         self.is_mounted_readonly
     }
 
-    /// Remounts the filesystem read-only, which writes everything back and commits, or read-write.
-    /// Nobody has anything open for writing.
+    /// Remounts the filesystem read-only, when nobody has anything open for writing, or read-write.
+    /// If it was writable, both write everything back and commit (`sync_filesystem`, fs/sync.c).
     pub fn remount(&mut self, is_readonly: bool) {
-        if is_readonly {
+        if !self.is_mounted_readonly {
             self.sync();
         }
         self.is_mounted_readonly = is_readonly;
