@@ -20,15 +20,7 @@ const PAGE_LEN: u64 = 4096;
 /// Returns the layout of the file that is open there.
 pub(crate) fn of(fd: BorrowedFd<'_>) -> Result<Layout, BackendError> {
     let stat = fstat(fd).map_err(|errno| system("look at a file of the run", errno))?;
-    let key = |offset| Key {
-        object: stat.st_ino,
-        kind: Key::EXTENT_DATA,
-        offset,
-    };
-    let all = KeyRange {
-        first: key(0),
-        last: key(u64::MAX),
-    };
+    let all = KeyRange::of(stat.st_ino, Key::EXTENT_DATA);
     let mut layout = Layout::default();
     TreeSearch::new(fd).each(OWN_TREE, all, |item| {
         let extent = FileExtentItem::decode(item.bytes)?;

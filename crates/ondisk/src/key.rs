@@ -113,6 +113,15 @@ impl KeyRange {
         }
     }
 
+    /// Returns the one key.
+    #[must_use]
+    pub const fn only(key: Key) -> KeyRange {
+        KeyRange {
+            first: key,
+            last: key,
+        }
+    }
+
     /// Returns the keys behind `key`, up to the same end; `None` if there are none.
     #[must_use]
     pub fn behind(self, key: Key) -> Option<KeyRange> {

@@ -56,10 +56,7 @@ pub(super) fn read_extents(
             offset: len,
         };
         let mut is_there = false;
-        let only = KeyRange {
-            first: key,
-            last: key,
-        };
+        let only = KeyRange::only(key);
         search.each(TreeId::EXTENT, only, |item| {
             is_there = ExtentItem::decode(item.bytes)?.is_data;
             Ok(())

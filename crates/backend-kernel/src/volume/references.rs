@@ -118,10 +118,7 @@ fn by_asking(
             kind: Key::EXTENT_DATA,
             offset,
         };
-        let only = KeyRange {
-            first: key,
-            last: key,
-        };
+        let only = KeyRange::only(key);
         let (address, references) = (extent.address, &mut extent.references);
         trees.each(Size::Small, TreeId(root), only, 0, |item| {
             let file_extent = FileExtentItem::decode(item.bytes)?;

@@ -148,12 +148,8 @@ impl TreeVolume {
             kind: Key::EXTENT_DATA,
             offset: range.offset,
         };
-        let keys = KeyRange {
-            first: key,
-            last: key,
-        };
         let mut found = None;
-        let tree = TreeId(range.file.root);
+        let (tree, keys) = (TreeId(range.file.root), KeyRange::only(key));
         self.trees.each(Size::One, tree, keys, 0, |item| {
             let extent = file_extent_of(item.key.offset, &FileExtentItem::decode(item.bytes)?);
             found = (range.end() <= item.key.offset.saturating_add(extent.len)).then_some(extent);

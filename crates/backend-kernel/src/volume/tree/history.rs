@@ -172,10 +172,7 @@ impl History for TreeVolume {
             kind: Key::EXTENT_ITEM,
             offset: extent.disk_bytes,
         };
-        let range = KeyRange {
-            first: key,
-            last: key,
-        };
+        let range = KeyRange::only(key);
         let mut generation = None;
         let nr_items = self.trees.search(Size::One, TreeId::EXTENT, range, 0)?;
         if let Some(item) = self.trees.items(Size::One, nr_items).next() {
