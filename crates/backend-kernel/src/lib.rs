@@ -55,6 +55,7 @@ mod tree_blocks;
 mod trees;
 mod verify;
 pub mod volume;
+mod wait;
 mod watchdog;
 mod worker;
 

@@ -1,12 +1,12 @@
 //! Free memory, because the kernel flushes unasked when dirty pages take too much of it: a model
 //! that says when data is flushed is right only far below that limit.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use scenario::BackendError;
 
 use crate::missing;
+use crate::wait::wait_while;
 
 /// The most that a run has dirty at a time, in bytes.
 const DIRTY_BYTES_MAX: u64 = 64 << 20;
@@ -49,12 +49,9 @@ fn is_calm(vmstat: &str) -> bool {
 
 /// Waits, for a while, until what others have written just now is on their disks.
 fn wait_until_calm() {
-    let start = Instant::now();
-    let is_restless =
-        || std::fs::read_to_string("/proc/vmstat").is_ok_and(|vmstat| !is_calm(&vmstat));
-    while is_restless() && start.elapsed() < PATIENCE {
-        thread::sleep(PAUSE);
-    }
+    wait_while(PATIENCE, PAUSE, || {
+        std::fs::read_to_string("/proc/vmstat").is_ok_and(|vmstat| !is_calm(&vmstat))
+    });
 }
 
 /// Refuses to run where dirty data could be flushed unasked.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use scenario::{
     Answer, Backend, BackendError, Capabilities, Exchange, Geometry, Observation, Op, Outcome,
@@ -17,6 +17,7 @@ use scenario::{
 use crate::directory::Directory;
 use crate::loopback::Loopback;
 use crate::session::capabilities;
+use crate::wait::wait_while;
 use crate::watchdog::{Waited, Watched};
 use crate::worker::{Command, Ground, SETUP_LIMIT, Worker};
 use crate::{leftovers, memory, missing, process};
@@ -308,15 +309,12 @@ impl Drop for Mount {
             return;
         };
         // Wait for it to unmount and remove; a thread that hangs is left behind.
-        let start = Instant::now();
         let limit = if self.failure.is_some() {
             Duration::ZERO
         } else {
             SETUP_LIMIT
         };
-        while !worker.is_finished() && start.elapsed() < limit {
-            std::thread::sleep(Duration::from_micros(200));
-        }
+        wait_while(limit, Duration::from_micros(200), || !worker.is_finished());
         if worker.is_finished() {
             // It has told its troubles already, or there is nobody to tell.
             drop(worker.join());

@@ -2,7 +2,7 @@
 //!
 //! Dedupe and clone live in `calls.rs`. Nothing here checks what a kernel would check.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, Gid, Mode, OFlags, Uid, openat};
 use rustix::time::{ClockId, clock_gettime};
@@ -12,12 +12,15 @@ use uapi::{Errno, request};
 use crate::descriptors::NoFd;
 use crate::map;
 use crate::session::{Run, Session, refused, split};
+use crate::wait::wait_while;
 use crate::{errno_of, ioctl};
 
 /// The most that one `write(2)` takes, in bytes (`MAX_RW_COUNT` with pages of 4 KiB).
 pub(crate) const WRITE_LEN_MAX: u64 = 0x7fff_f000;
 /// The longest that a clock may stand still.
 const TICK_TIME_MAX: Duration = Duration::from_secs(2);
+/// How soon it is asked again.
+const TICK_PAUSE: Duration = Duration::from_micros(500);
 /// A directory or subvolume to make something in or of.
 pub(crate) const FOLDER_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
@@ -337,10 +340,8 @@ fn wait_for_tick() {
         return;
     }
     let now = || clock_gettime(ClockId::RealtimeCoarse);
-    let (start, before) = (Instant::now(), now());
-    while now() == before && start.elapsed() < TICK_TIME_MAX {
-        std::thread::sleep(Duration::from_micros(500));
-    }
+    let before = now();
+    wait_while(TICK_TIME_MAX, TICK_PAUSE, || now() == before);
 }
 
 /// Writes back everything and commits.

@@ -6,13 +6,13 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use scenario::{BackendError, Verified};
 
+use crate::wait::wait_while;
 use crate::{ioctl_trees, system_errno};
 
 /// Where `btrfs` lies if it is not in the path.
@@ -38,15 +38,11 @@ pub fn check_device(device: &Path) -> Result<Verified, BackendError> {
 
 /// Waits until nothing on a device is mounted, for a while: the check tells if something still is.
 fn wait_until_free(device: &Path) {
-    let start = Instant::now();
-    let is_busy = || {
+    wait_while(PATIENCE, PAUSE, || {
         // Of a block device this asks whether somebody has it for himself (`bd_prepare_to_claim`).
         let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
         rustix::fs::open(device, flags, Mode::empty()).err() == Some(Errno::BUSY)
-    };
-    while is_busy() && start.elapsed() < PATIENCE {
-        thread::sleep(PAUSE);
-    }
+    });
 }
 
 /// Checks with the first of these programs that is there.
