@@ -48,6 +48,14 @@ pub(crate) struct BlockMap {
     prealloc: Vec<Range<usize>>,
 }
 
+/// Where blocks lie, to be shared.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    places: Vec<Place>,
+    /// Which of them may be preallocated, the first one being 0.
+    prealloc: Vec<Range<usize>>,
+}
+
 impl BlockMap {
     pub(crate) fn keys(&self) -> &[u64] {
         &self.keys
@@ -77,13 +85,17 @@ impl BlockMap {
             .any(|blocks| self.is_dirty(blocks))
     }
 
-    /// Returns which blocks of the range may be preallocated, its first being 0.
-    pub(crate) fn prealloc(&self, range: Range<usize>) -> Vec<Range<usize>> {
+    /// Returns where the blocks of the range lie that are below EOF.
+    pub(crate) fn piece(&self, range: Range<usize>) -> Piece {
+        let end = range.end.min(self.places.len());
         let prealloc = self.prealloc.iter().map(|blocks| common(blocks, &range));
         let within = prealloc.filter(|blocks| !blocks.is_empty());
-        within
-            .map(|blocks| blocks.start - range.start..blocks.end - range.start)
-            .collect()
+        Piece {
+            places: self.places[range.start.min(end)..end].to_vec(),
+            prealloc: within
+                .map(|blocks| blocks.start - range.start..blocks.end - range.start)
+                .collect(),
+        }
     }
 
     /// Returns whether an extent goes on across the start of a block.
@@ -207,14 +219,10 @@ impl BlockMap {
         self.flush(0..usize::MAX, allocator);
     }
 
-    /// Makes `places` those of the blocks from `first_block` on, of which `prealloc` may be
-    /// preallocated; returns whether that moved any.
-    pub(crate) fn share(
-        &mut self,
-        first_block: usize,
-        places: &[Place],
-        prealloc: &[Range<usize>],
-    ) -> bool {
+    /// Lets the blocks from `first_block` on lie where the piece does; returns whether that moved
+    /// any.
+    pub(crate) fn share(&mut self, first_block: usize, piece: &Piece) -> bool {
+        let Piece { places, prealloc } = piece;
         self.unmark_prealloc(&(first_block..first_block + places.len()));
         let shared = prealloc.iter();
         let shared = shared.map(|blocks| first_block + blocks.start..first_block + blocks.end);
@@ -369,7 +377,11 @@ mod tests {
         assert!(map.is_dirty(7..8) && !map.is_dirty(8..16) && map.is_inside_extent(9));
         map.flush_all(&mut allocator);
         assert!(!map.is_dirty(0..16) && !map.is_inside_extent(8));
-        assert!(map.share(10, &[1, 2], &[]) && !map.share(10, &[1, 2], &[]));
+        let piece = Piece {
+            places: vec![1, 2],
+            prealloc: Vec::new(),
+        };
+        assert!(map.share(10, &piece) && !map.share(10, &piece));
         assert!(!map.is_inside_extent(10) && map.is_inside_extent(11));
     }
 }

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use scenario::{CloneCall, DataMode, DedupeCall, Name, Op, Outcome};
 use uapi::dedupe;
 
-use crate::blocks::{self, Allocator, BLOCK_LEN, BlockMap, Place};
+use crate::blocks::{self, Allocator, BLOCK_LEN, BlockMap, Piece};
 use crate::counts::Counts;
 
 /// A file above this size is costly to read: operations on it are counted apart.
@@ -251,13 +251,12 @@ impl Shadow {
         let touched = blocks::touched(call.target_offset, len);
         self.flush(source_idx, blocks::touched(call.source_offset, len));
         self.flush(target_idx, touched.clone());
-        let places = self.places(source_idx, call.source_offset, len);
-        let prealloc = self.prealloc(source_idx, call.source_offset, len);
+        let piece = self.piece(source_idx, call.source_offset, len);
         let name = self.files[target_idx].name.clone();
         self.follow(&name, |target, old_size, content, allocator| {
             target.resize(old_size, content);
             target.flush(touched.clone(), allocator);
-            target.share(touched.start, &places, &prealloc);
+            target.share(touched.start, &piece);
             target.rekey(touched, content);
         });
     }
@@ -339,11 +338,10 @@ impl Shadow {
         let blocks = blocks::touched(span.offset, len);
         let is_cut = target.blocks.is_inside_extent(blocks.start)
             || target.blocks.is_inside_extent(blocks.end);
-        let places = self.places(span.source_idx, call.source_offset, len);
-        let prealloc = self.prealloc(span.source_idx, call.source_offset, len);
+        let piece = self.piece(span.source_idx, call.source_offset, len);
         let has_moved = self.files[span.target_idx]
             .blocks
-            .share(first_block, &places, &prealloc);
+            .share(first_block, &piece);
         seen.has_moved |= has_moved;
         seen.has_cut |= is_cut && has_moved;
         if has_moved {
@@ -407,18 +405,9 @@ impl Shadow {
         self.files[idx].blocks.flush(blocks, &mut self.allocator);
     }
 
-    /// Returns the places of the blocks that a byte range touches.
-    fn places(&self, idx: usize, offset: u64, len: u64) -> Vec<Place> {
-        let places = self.files[idx].blocks.places();
-        let touched = blocks::touched(offset, len);
-        let end = touched.end.min(places.len());
-        places[touched.start.min(end)..end].to_vec()
-    }
-
-    /// Returns which blocks that a byte range touches may be preallocated, the first being 0.
-    fn prealloc(&self, idx: usize, offset: u64, len: u64) -> Vec<Range<usize>> {
-        let file = &self.files[idx];
-        file.blocks.prealloc(blocks::touched(offset, len))
+    /// Returns where the blocks lie that a byte range touches.
+    fn piece(&self, idx: usize, offset: u64, len: u64) -> Piece {
+        self.files[idx].blocks.piece(blocks::touched(offset, len))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Room for more data: what is removed, and what suits a filesystem that is to become full.
 
-use scenario::{Attribute, DedupeTarget, Name, Op};
+use scenario::{Attribute, Name, Op};
 
 use crate::blocks::BLOCK_LEN;
 use crate::shadow::File;
@@ -106,36 +106,29 @@ impl Swarm {
 
     /// Returns a file of which an operation writes dirty pages back and then takes their place.
     /// Once that is done only checksums tell whether they went into preallocated space.
-    fn unseen_in_place<'op>(&self, op: &'op Op) -> Option<Name> {
-        let overwritten: Vec<(&'op Name, u64, u64)> = match op {
+    fn unseen_in_place(&self, op: &Op) -> Option<Name> {
+        let in_place = |name, offset, len| {
+            let is_found = self.shadow.may_write_in_place(name, offset, len);
+            is_found.then_some(name)
+        };
+        let name = match op {
             Op::Dedupe(call) => {
-                let targets = call.targets.iter();
-                let range =
-                    |target: &'op DedupeTarget| Some((target.fd.name()?, target.offset, call.len));
-                targets.filter_map(range).collect()
+                let mut targets = call.targets.iter();
+                targets.find_map(|target| in_place(target.fd.name()?, target.offset, call.len))
             }
             Op::Clone(call) => {
                 let len = match call.len {
                     0 => u64::MAX,
                     len => len,
                 };
-                let target = call
-                    .target
-                    .name()
-                    .map(|name| (name, call.target_offset, len));
-                target.into_iter().collect()
+                in_place(call.target.name()?, call.target_offset, len)
             }
             Op::Punch { name, offset, len }
             | Op::Zero {
                 name, offset, len, ..
-            } => {
-                vec![(name, *offset, *len)]
-            }
-            _ => return None,
-        };
-        let (name, ..) = overwritten
-            .into_iter()
-            .find(|(name, offset, len)| self.shadow.may_write_in_place(name, *offset, *len))?;
+            } => in_place(name, *offset, *len),
+            _ => None,
+        }?;
         // A flush that was refused would be refused again.
         (self.flushed.as_ref() != Some(name)).then(|| name.clone())
     }
