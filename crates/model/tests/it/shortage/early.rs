@@ -1,7 +1,6 @@
 //! What was written back early, to make room or by a worker.
 
 use fs_state::Shortage;
-use scenario::Reply;
 
 use super::Pair;
 
@@ -113,21 +112,14 @@ fn a_page_that_was_written_back_before_a_punch_zeroed_it_and_after_is_adopted() 
     pair.goes_on();
 }
 
-#[test]
-fn what_was_written_back_twice_may_come_to_lie_where_it_was() {
-    let mut pair = Pair::new();
-    pair.adopts("pwrite A 0 3000 seed=4@0", Shortage::default(), &[]);
+/// Has A written back, and then an operation whose new data comes to lie where that lay.
+#[track_caller]
+fn lies_where_it_was(mut pair: Pair, op: &str, shortage: impl FnOnce(&mut Pair) -> Shortage) {
     let (seen, _) = pair.exchange("fsync A", Shortage::default());
-    let place_of = |reply: &Reply| {
-        reply.layouts[0]
-            .as_ref()
-            .map(|layout| layout.items[0].place)
-    };
-    let place = place_of(&seen).expect("an extent");
-    // The last block is zeroed for the direct write, and once more for the buffered one that it
-    // becomes.
-    let shortage = pair.cut(&[("A", &[(0, 4), (4, 12)]), ("B", &[(0, 16)])]);
-    let (seen, adopted) = pair.exchange_altered("dwrite A 4k 8k seed=5@0", shortage, |seen| {
+    let layout = seen.layouts[0].as_ref().expect("a layout of A");
+    let place = layout.items[0].place;
+    let shortage = shortage(&mut pair);
+    let (seen, adopted) = pair.exchange_altered(op, shortage, |seen| {
         let items = seen.layouts[0].iter_mut().flat_map(|it| &mut it.items);
         items.take(1).for_each(|item| item.place = place);
     });
@@ -140,29 +132,23 @@ fn what_was_written_back_twice_may_come_to_lie_where_it_was() {
 }
 
 #[test]
+fn what_was_written_back_twice_may_come_to_lie_where_it_was() {
+    let mut pair = Pair::new();
+    pair.adopts("pwrite A 0 3000 seed=4@0", Shortage::default(), &[]);
+    // The last block is zeroed for the direct write, and once more for the buffered one that it
+    // becomes.
+    lies_where_it_was(pair, "dwrite A 4k 8k seed=5@0", |pair| {
+        pair.cut(&[("A", &[(0, 4), (4, 12)]), ("B", &[(0, 16)])])
+    });
+}
+
+#[test]
 fn what_was_written_back_early_may_come_to_lie_where_it_was() {
     let mut pair = Pair::new();
     pair.adopts("pwrite A 0 4k seed=4@0", Shortage::default(), &[]);
-    let (seen, _) = pair.exchange("fsync A", Shortage::default());
-    let place_of = |reply: &Reply| {
-        reply.layouts[0]
-            .as_ref()
-            .map(|layout| layout.items[0].place)
-    };
-    let place = place_of(&seen).expect("an extent");
     // The first page before the second one, and a commit that nobody sees.
-    let shortage = Shortage {
+    lies_where_it_was(pair, "pwrite A 100 8000 seed=5@0", |pair| Shortage {
         reclaims: [1].into(),
         ..pair.cut(&[("A", &[(0, 4)]), ("B", &[])])
-    };
-    let (seen, adopted) = pair.exchange_altered("pwrite A 100 8000 seed=5@0", shortage, |seen| {
-        let items = seen.layouts[0].iter_mut().flat_map(|it| &mut it.items);
-        items.take(1).for_each(|item| item.place = place);
     });
-    assert_eq!(adopted.answer.adopted, ["early writeback"]);
-    for (one, two) in adopted.layouts.iter().zip(&seen.layouts) {
-        let (one, two) = (one.as_ref().expect("a file"), two.as_ref().expect("a file"));
-        assert_eq!(one.first_difference(two), None);
-    }
-    pair.goes_on();
 }
