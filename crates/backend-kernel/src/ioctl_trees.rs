@@ -322,6 +322,16 @@ pub(crate) fn tree_of(fd: impl AsFd) -> Result<TreeId, Errno> {
 mod tests {
     use super::*;
 
+    impl SearchBuffer {
+        /// Returns a buffer with these items in it.
+        pub(crate) fn of_items(items: &[u8]) -> SearchBuffer {
+            let mut words = vec![0; size_of::<SearchArgs>() / 8];
+            let of_items = items.chunks_exact(8);
+            words.extend(of_items.map(|word| word.try_into().map_or(0, u64::from_ne_bytes)));
+            SearchBuffer(words)
+        }
+    }
+
     #[test]
     fn arguments_have_the_sizes_of_the_kernel() {
         assert_eq!(size_of::<SearchArgs>(), 112);

@@ -5,6 +5,7 @@
 //! extents (any user, any filesystem that can share blocks). Which files are in scope is decided in
 //! `scope.rs`. None of them knows what duplicates are.
 
+mod ahead;
 mod csums;
 mod files;
 mod map;
@@ -12,6 +13,7 @@ mod memo;
 mod pages;
 mod references;
 mod scope;
+mod searcher;
 mod seen;
 mod sharing;
 mod tree;
@@ -52,7 +54,8 @@ pub struct Options<'a> {
     pub min_bytes: u64,
     /// How data is told apart.
     pub scan: Scan,
-    /// How many files are read at a time.
+    /// How many files are read at a time; from 2 on, twice as many parts of a tree are searched at
+    /// once, up to 8.
     pub nr_io_threads: usize,
     /// Is called for each file that is found where folders have to be listed, which may take long.
     pub on_found: &'a dyn Fn(),

@@ -83,6 +83,7 @@ pub(crate) fn hash(
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Result<(), Stopped> {
+    sorter.expect(catalog.nr_blocks());
     let has_checksums = mode != ScanMode::Read && volume.checksum_strength().is_some();
     let mut to_read: Vec<ToRead> = Vec::new();
     let mut next: ExtentIdx = 0;

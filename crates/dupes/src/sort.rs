@@ -119,6 +119,13 @@ struct Run<T> {
 }
 
 impl<T: Record> Sorter<'_, '_, T> {
+    /// Makes room for so many more records, as far as there is room.
+    pub(crate) fn expect(&mut self, nr_records: u64) {
+        let nr_left = self.nr_records_max.saturating_sub(self.records.len());
+        let nr_records = usize::try_from(nr_records).unwrap_or(usize::MAX);
+        self.records.reserve_exact(nr_records.min(nr_left));
+    }
+
     /// Takes a record.
     #[inline]
     pub(crate) fn push(&mut self, record: T) -> Result<(), Stopped> {

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use rustc_hash::FxHashMap;
-use rustix::fs::{Advice, Mode, OFlags, fadvise, fstat, openat};
-use rustix::io::Errno as Io;
+use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, fstat, openat};
+use rustix::io::{Errno as Io, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uapi::dedupe::{DIFFERS, RequestBuilder, SAME};
 use uapi::fiemap::{FIEMAP_FLAG_SYNC, FiemapHeader};
@@ -63,14 +63,33 @@ pub(super) fn raise_limit() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
+/// Has the kernel make a table for so many descriptors. A table that is too small grows to twice
+/// its length each time, and where there are threads whoever opens then waits for all processors
+/// (`synchronize_rcu` in `expand_fdtable`, fs/file.c): some 20 ms.
+fn make_table(nr_descriptors: usize) {
+    let least = i32::try_from(nr_descriptors).unwrap_or(i32::MAX);
+    // If there is none, opening takes longer.
+    if let Ok(any) = openat(
+        CWD,
+        "/dev/null",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        let _ = fcntl_dupfd_cloexec(any, least);
+    }
+}
+
 impl Descriptors {
     pub(super) fn new() -> Descriptors {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let half = usize::try_from(limit / 2).unwrap_or(usize::MAX);
+        let nr_max = half.clamp(2 * NR_TARGETS_MAX, NR_OPEN_MAX);
+        // Not waited for: without it opening takes longer.
+        std::thread::spawn(move || make_table(nr_max));
         Descriptors {
             open: FxHashMap::default(),
             order: VecDeque::new(),
-            nr_max: half.clamp(2 * NR_TARGETS_MAX, NR_OPEN_MAX),
+            nr_max,
             nr_opened: 0,
             temporaries: FxHashMap::default(),
         }

@@ -13,9 +13,11 @@ use ondisk::{Key, SearchItem, TreeId};
 use rustix::fs::FileType;
 use volume::{Compression, Extent, File, FileExtent, FileId, Page, Place, Position, VolumeError};
 
+use super::ahead::Ahead;
 use super::memo::{Births, Memo};
 use super::references::reference_of;
-use super::trees::{Size, Trees, damaged, inodes_from};
+use super::searcher::Found;
+use super::trees::{Size, Trees, inodes_from};
 
 /// A page is full with so many file extents or files.
 const PAGE_LEN: usize = 1 << 16;
@@ -55,9 +57,20 @@ pub(super) struct Pages {
     pub(super) memo: Memo,
     /// When the files were created that it saw.
     pub(super) births: Births,
+    /// Where the last page ended in the middle of a tree.
+    stopped: Option<Stopped>,
     /// Bytes of items that the walk has seen, and of the trees that they are in.
     walked_bytes: u64,
     tree_bytes: u64,
+}
+
+/// A walk over a subvolume that a full page has stopped.
+#[derive(Debug)]
+struct Stopped {
+    position: Position,
+    ahead: Ahead,
+    /// Whose items come next, if some of them were seen.
+    current: Current,
 }
 
 impl Pages {
@@ -69,9 +82,16 @@ impl Pages {
             spent: Duration::ZERO,
             memo: Memo::default(),
             births: Births::default(),
+            stopped: None,
             walked_bytes: 0,
             tree_bytes: 0,
         }
+    }
+
+    /// Forgets what was seen, because it changes.
+    pub(super) fn forget(&mut self) {
+        self.memo.forget();
+        self.stopped = None;
     }
 
     /// Returns the subvolumes in which something may be in scope.
@@ -130,6 +150,7 @@ impl Pages {
         page.clear();
         let start = Instant::now();
         if from == Position::default() {
+            self.stopped = None;
             self.memo.begin();
             self.births = Births::default();
             self.begin_walk(trees)?;
@@ -158,6 +179,7 @@ impl Pages {
                 memo: &mut self.memo,
                 births: &mut self.births,
                 current: Current::default(),
+                stopped: &mut self.stopped,
                 walked_bytes: &mut self.walked_bytes,
             };
             let next = match newer_than {
@@ -195,6 +217,7 @@ struct Walk<'a> {
     memo: &'a mut Memo,
     births: &'a mut Births,
     current: Current,
+    stopped: &'a mut Option<Stopped>,
     walked_bytes: &'a mut u64,
 }
 
@@ -202,86 +225,107 @@ struct Walk<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Current {
     inode: u64,
-    is_file: bool,
+    /// The file that it is.
+    file: Option<File>,
     /// Whether it is in scope: its file extents go to the page.
     is_wanted: bool,
+}
+
+impl Current {
+    fn new(root: u64, inode: u64, item: &InodeItem, scope: &RootScope, min_bytes: u64) -> Current {
+        Current {
+            inode,
+            file: is_file(item).then(|| file_of(root, inode, item)),
+            is_wanted: is_wanted(item, inode, scope, min_bytes),
+        }
+    }
+
+    /// Returns the file, if its file extents go to the page.
+    fn wanted(&self) -> Option<File> {
+        self.file.filter(|_| self.is_wanted)
+    }
 }
 
 impl Walk<'_> {
     /// Adds everything from `from` on, until the page is full.
     fn all(&mut self, from: Position) -> Result<Option<Position>, VolumeError> {
-        let tree = TreeId(self.root);
-        let mut range = inodes_from(from.inode, 0, 0);
-        if 0 < from.offset {
-            self.resume(from.inode)?;
-            range = inodes_from(from.inode, Key::EXTENT_DATA, from.offset);
+        let mut ahead = match self.stopped.take() {
+            Some(stopped) if stopped.position == from => {
+                self.current = stopped.current;
+                stopped.ahead
+            }
+            _ => self.begin(from)?,
+        };
+        if let Some(file) = self.current.wanted() {
+            self.page.push_file(file);
         }
-        let mut left = Some(range);
-        while let Some(range) = left {
-            let nr_items = self.trees.search(Size::Large, tree, range, 0)?;
-            if nr_items == 0 {
-                return Ok(None);
+        while let Some(found) = ahead.next()? {
+            self.add(&found)?;
+            self.trees.take_back(found);
+            if is_full(self.page)
+                && let Some(next) = ahead.peek()?
+            {
+                let position = self.stop_before(next);
+                *self.stopped = Some(Stopped {
+                    position,
+                    ahead,
+                    current: self.current,
+                });
+                return Ok(Some(position));
             }
-            let (mut last, mut found_bytes) = (range.first, 0);
-            let mut adding = Adding {
-                root: self.root,
-                scope: self.scope,
-                min_bytes: self.min_bytes,
-                page: self.page,
-                memo: self.memo,
-                births: self.births,
-                current: &mut self.current,
-            };
-            for item in self.trees.items(Size::Large, nr_items) {
-                let item = item.map_err(|error| damaged(tree, last, &error))?;
-                last = item.key;
-                found_bytes += item.len_bytes();
-                *self.walked_bytes += ITEM_LEN + item.bytes.len() as u64;
-                let added = adding.add(&item);
-                added.map_err(|error| damaged(tree, last, &error))?;
-            }
-            if self.trees.is_all(Size::Large, found_bytes) {
-                return Ok(None);
-            }
-            if is_full(self.page) {
-                return Ok(Some(self.behind(last)));
-            }
-            left = range.behind(last);
         }
         Ok(None)
     }
 
-    /// Goes on with the file in the middle of which a page ended.
-    fn resume(&mut self, inode: u64) -> Result<(), VolumeError> {
-        let item = self.trees.inode(self.root, inode)?;
-        let Some(item) = item.filter(is_file) else {
-            return Ok(());
-        };
-        let file = file_of(self.root, inode, &item);
-        self.current = Current {
-            inode,
-            is_file: true,
-            is_wanted: is_wanted(&item, inode, self.scope, self.min_bytes),
-        };
-        if self.current.is_wanted {
-            self.page.push_file(file);
+    /// Begins anywhere.
+    fn begin(&mut self, from: Position) -> Result<Ahead, VolumeError> {
+        let tree = TreeId(self.root);
+        if from.offset == 0 {
+            return Ok(self.trees.ahead(tree, inodes_from(from.inode, 0, 0)));
         }
-        Ok(())
+        // In the middle of a file, which may be gone.
+        if let Some(item) = self.trees.inode(self.root, from.inode)? {
+            self.current = Current::new(self.root, from.inode, &item, self.scope, self.min_bytes);
+        }
+        let rest = inodes_from(from.inode, Key::EXTENT_DATA, from.offset);
+        Ok(self.trees.ahead(tree, rest))
     }
 
-    /// Returns where to go on behind the item `last`.
-    fn behind(&mut self, last: Key) -> Position {
+    fn add(&mut self, found: &Found) -> Result<(), VolumeError> {
+        let tree = TreeId(self.root);
+        let mut adding = Adding {
+            root: self.root,
+            scope: self.scope,
+            min_bytes: self.min_bytes,
+            page: self.page,
+            memo: self.memo,
+            births: self.births,
+            current: &mut self.current,
+        };
+        found.each(tree, |item| {
+            *self.walked_bytes += ITEM_LEN + item.bytes.len() as u64;
+            adding.add(item)
+        })
+    }
+
+    /// Ends the page where the next item has the key `next`; returns where to go on.
+    fn stop_before(&mut self, next: Key) -> Position {
         let id = FileId {
             root: self.root,
-            inode: last.object,
+            inode: next.object,
         };
-        let is_of_file = self.current.is_file && self.current.inode == last.object;
-        if !is_of_file || Key::EXTENT_DATA < last.kind {
-            return Position::behind(id);
+        let is_of_file = self.current.file.is_some() && self.current.inode == next.object;
+        if !is_of_file || Key::EXTENT_DATA < next.kind {
+            // Of a file that was seen nothing comes that anybody wants.
+            self.current = Current::default();
+            return match is_of_file {
+                true => Position::behind(id),
+                false => Position::of(id),
+            };
         }
-        if last.kind == Key::EXTENT_DATA {
+        if next.kind == Key::EXTENT_DATA && 0 < next.offset {
             return Position {
-                offset: last.offset.saturating_add(1),
+                offset: next.offset,
                 ..Position::of(id)
             };
         }
@@ -353,18 +397,14 @@ impl Adding<'_> {
         match item.key.kind {
             Key::INODE_ITEM => {
                 let inode_item = InodeItem::decode(item.bytes)?;
-                *self.current = Current {
-                    inode,
-                    is_file: is_file(&inode_item),
-                    is_wanted: is_wanted(&inode_item, inode, self.scope, self.min_bytes),
-                };
-                if self.current.is_file {
-                    let file = file_of(self.root, inode, &inode_item);
+                let (root, scope, min_bytes) = (self.root, self.scope, self.min_bytes);
+                *self.current = Current::new(root, inode, &inode_item, scope, min_bytes);
+                if let Some(file) = self.current.file {
                     self.memo.add_file(file);
                     self.births.add(file.id, inode_item.generation);
-                    if self.current.is_wanted {
-                        self.page.push_file(file);
-                    }
+                }
+                if let Some(file) = self.current.wanted() {
+                    self.page.push_file(file);
                 }
             }
             Key::EXTENT_DATA => {

@@ -2,7 +2,7 @@
 //! subvolumes, whichever is likely to be faster.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ondisk::{FileExtentItem, FileExtentPlace, Key, KeyRange, TreeId};
 use rustc_hash::FxHashMap;
@@ -14,8 +14,8 @@ use super::memo::Memo;
 use super::trees::{Size, Trees, inodes_from};
 use crate::ioctl_trees;
 
-/// What asking for the references of one extent takes, about: one call and a search for each.
-const ONE: Duration = Duration::from_micros(10);
+/// So many extents are asked for until it is seen how long that takes.
+const NR_TRIED: usize = 256;
 /// Words of a buffer for resolved references, tried one after the other: 2 of its header, 3 for
 /// each. The kernel copies all of it, used or not.
 const BUFFER_LENS: [usize; 3] = [2 + 3 * 20, 2 + 3 * 1000, 2 + 3 * 21_000];
@@ -43,15 +43,31 @@ pub(super) fn of(
         }
         return Ok(found);
     }
-    if pass < ONE * u32::try_from(extents.len()).unwrap_or(u32::MAX) {
-        by_walking(trees, &roots, &mut found)?;
-        return Ok(found);
-    }
-    let mut buffer = vec![0; BUFFER_LENS[0]];
-    for extent in &mut found {
-        by_asking(trees, extent, &mut buffer)?;
+    let nr_asked = by_asking_while(trees, &mut found, pass)?;
+    if nr_asked < found.len() {
+        by_walking(trees, &roots, &mut found[nr_asked..])?;
     }
     Ok(found)
+}
+
+/// Asks for extents one by one, as long as that is likely to be faster than a pass over the trees;
+/// returns for how many.
+fn by_asking_while(
+    trees: &mut Trees,
+    found: &mut [ExtentReferences],
+    pass: Duration,
+) -> Result<usize, VolumeError> {
+    let mut buffer = vec![0; BUFFER_LENS[0]];
+    let start = Instant::now();
+    let nr_all = found.len();
+    for (extent, nr_asked) in found.iter_mut().zip(1..) {
+        by_asking(trees, extent, &mut buffer)?;
+        let one = start.elapsed().div_f64(nr_asked as f64);
+        if NR_TRIED <= nr_asked && pass < one.mul_f64((nr_all - nr_asked) as f64) {
+            return Ok(nr_asked);
+        }
+    }
+    Ok(nr_all)
 }
 
 fn by_walking(
@@ -68,18 +84,22 @@ fn by_walking(
     };
     for &root in roots {
         let tree = TreeId(root);
-        trees.each(Size::Large, tree, inodes_from(0, 0, 0), 0, |item| {
-            if item.key.kind != Key::EXTENT_DATA {
-                return Ok(ControlFlow::Continue(()));
-            }
-            let file_extent = FileExtentItem::decode(item.bytes)?;
-            if let Some((address, reference)) = reference_of(root, item.key, &file_extent) {
-                for &index in indexes.get(&address).map_or(&[][..], Vec::as_slice) {
-                    found[index as usize].references.push(reference);
+        let mut ahead = trees.ahead(tree, inodes_from(0, 0, 0));
+        while let Some(searched) = ahead.next()? {
+            searched.each(tree, |item| {
+                if item.key.kind != Key::EXTENT_DATA {
+                    return Ok(());
                 }
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+                let file_extent = FileExtentItem::decode(item.bytes)?;
+                if let Some((address, reference)) = reference_of(root, item.key, &file_extent) {
+                    for &index in indexes.get(&address).map_or(&[][..], Vec::as_slice) {
+                        found[index as usize].references.push(reference);
+                    }
+                }
+                Ok(())
+            })?;
+            trees.take_back(searched);
+        }
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ impl TreeVolume {
         let fd = scope.clone_fd()?;
         let info = ioctl_trees::fs_info(&fd)
             .map_err(|errno| system_errno("ask what the filesystem is like", errno))?;
-        let mut trees = Trees::new(fd, info.node_bytes);
+        let mut trees = Trees::new(fd, info.node_bytes, options.nr_io_threads);
         let in_scope = scope.for_trees(&mut trees, options);
         let in_scope = in_scope.map_err(|error| BackendError::Channel(error.to_string()))?;
         let has_checksums = options.scan != Scan::Read;
@@ -335,7 +335,7 @@ impl Volume for TreeVolume {
         source: FileRange,
         targets: &[DedupeTarget],
     ) -> Result<Vec<DedupeStatus>, VolumeError> {
-        self.pages.memo.forget();
+        self.pages.forget();
         files::dedupe(&DedupeRequest { source, targets }, |file| self.fd(file))
     }
 
@@ -348,7 +348,7 @@ impl Volume for TreeVolume {
         requests: &[DedupeRequest<'_>],
         found: &mut Vec<Result<Vec<DedupeStatus>, VolumeError>>,
     ) -> Result<(), VolumeError> {
-        self.pages.memo.forget();
+        self.pages.forget();
         let nr_threads = self.nr_io_threads;
         files::dedupe_all(requests, nr_threads, |file| self.fd(file), found);
         Ok(())
@@ -356,7 +356,7 @@ impl Volume for TreeVolume {
 
     fn create(&mut self, like: FileId) -> Result<FileId, VolumeError> {
         let wrong = |errno| write_error(like, "create a file beside", errno);
-        self.pages.memo.forget();
+        self.pages.forget();
         let inode = self.trees.inode(like.root, like.inode)?;
         let inode = inode.ok_or_else(|| wrong(Errno::ENOENT))?;
         let is_nodatasum = file_of(like.root, like.inode, &inode).is_nodatasum;
@@ -384,7 +384,7 @@ impl Volume for TreeVolume {
     }
 
     fn sync(&mut self) -> Result<(), VolumeError> {
-        self.pages.memo.forget();
+        self.pages.forget();
         commit(self.trees.fd())?;
         self.is_committed = true;
         if !self.removed.is_empty() {

@@ -1,18 +1,20 @@
 //! Searches of trees with a buffer as large as the kernel fills at once: [`Trees`].
 
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use ondisk::{InodeItem, Key, KeyRange, NameItem, RootItem, SearchItem, SearchItems, TreeId};
-use uapi::Errno;
 use volume::VolumeError;
 
-use super::fatal;
-use crate::ioctl_trees::{self, SearchBuffer};
+use super::ahead::Ahead;
+use super::searcher::{Found, LARGE, OfTree, Searcher};
+use crate::ioctl_trees::SearchBuffer;
 
-/// Enough for so many items that the call does not matter, bytes. (The kernel fills up to 16 MiB at
-/// once, `btrfs_ioctl_tree_search_v2`, and touches all of it before.)
-const LARGE: usize = 2 << 20;
+/// No more parts of a tree are searched at once: each takes the memory of a search.
+const NR_SEARCHES_MAX: usize = 8;
+/// What a part should bring, bytes: so little that nearly always one search is enough.
+const PART_BYTES: u64 = (LARGE / 4 * 3) as u64;
 
 /// How much is likely to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,32 +30,35 @@ pub(super) enum Size {
 /// The trees of a btrfs.
 #[derive(Debug)]
 pub(super) struct Trees {
-    fd: OwnedFd,
+    searcher: Searcher,
     small: SearchBuffer,
     large: Option<SearchBuffer>,
     /// Items that searches brought so far.
     pub(super) nr_items: u64,
-    /// Bytes of a node: no item is longer.
-    node_bytes: usize,
+    /// So many parts of a tree are searched at once; 0 if it is searched whole.
+    nr_parts: usize,
 }
 
 impl Trees {
-    /// Returns the trees of the filesystem that `fd` is on.
-    pub(super) fn new(fd: OwnedFd, node_bytes: u32) -> Trees {
-        let node_bytes = node_bytes as usize;
+    /// Returns the trees of the filesystem that `fd` is on, for who may read with so many threads.
+    pub(super) fn new(fd: OwnedFd, node_bytes: u32, nr_threads: usize) -> Trees {
+        let searcher = Searcher::new(fd, node_bytes);
         Trees {
-            fd,
-            // Room for any item behind a few of one inode, so that one search is enough.
-            small: SearchBuffer::new(2 * node_bytes),
+            small: SearchBuffer::new(searcher.small_bytes()),
+            searcher,
             large: None,
             nr_items: 0,
-            node_bytes,
+            nr_parts: match nr_threads {
+                ..=1 => 0,
+                // Who waits for the device leaves its processor to another one.
+                nr_threads => nr_threads.saturating_mul(2).min(NR_SEARCHES_MAX),
+            },
         }
     }
 
     /// Returns the descriptor on the filesystem.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.searcher.fd()
     }
 
     /// Searches once; returns how many items are in the buffer of that size. A tree that is no
@@ -73,14 +78,19 @@ impl Trees {
                 (large, u32::MAX)
             }
         };
-        match ioctl_trees::tree_search(&self.fd, tree, range, nr_max, min_transid, buffer) {
-            Err(Errno::ENOENT) => Ok(0),
-            Err(errno) => Err(fatal(&format!("search the {tree}"), errno)),
-            Ok(nr_items) => {
-                self.nr_items += u64::from(nr_items);
-                Ok(nr_items)
-            }
-        }
+        let nr_items = self
+            .searcher
+            .fill(tree, range, nr_max, min_transid, buffer)?;
+        self.nr_items += u64::from(nr_items);
+        Ok(nr_items)
+    }
+
+    /// Begins to search a range of a tree, with the help of threads. What has been looked at goes
+    /// to [`Trees::take_back`].
+    pub(super) fn ahead(&self, tree: TreeId, range: KeyRange) -> Ahead {
+        let searcher = self.searcher.clone();
+        let search = Arc::new(OfTree { searcher, tree });
+        Ahead::new(search, range, self.nr_parts, PART_BYTES)
     }
 
     /// Returns what the last search of that size found.
@@ -92,15 +102,20 @@ impl Trees {
         SearchItems::new(buffer, nr_items)
     }
 
-    /// Returns whether a search that found so many bytes of items with their headers found all:
-    /// another item would have fitted.
-    pub(super) fn is_all(&self, size: Size, found_bytes: usize) -> bool {
+    /// Counts what was found, and uses its buffer again.
+    pub(super) fn take_back(&mut self, found: Found) {
+        self.nr_items += u64::from(found.nr_items);
+        self.searcher.take_back(found);
+    }
+
+    /// Returns whether a search of that size that found so many bytes found all.
+    fn is_all(&self, size: Size, found_bytes: usize) -> bool {
         let buffer_bytes = match size {
             Size::One => return true,
-            Size::Small => 2 * self.node_bytes,
+            Size::Small => self.searcher.small_bytes(),
             Size::Large => LARGE,
         };
-        found_bytes + SearchItem::HEADER_BYTES + self.node_bytes <= buffer_bytes
+        self.searcher.is_all(found_bytes, buffer_bytes)
     }
 
     /// Calls `visit` with every item of `range` in order, until it breaks.

@@ -8,6 +8,7 @@ mod cleanup;
 mod damage;
 mod directory;
 mod files;
+mod large_trees;
 mod looks;
 mod moments;
 mod subject;
@@ -36,6 +37,7 @@ fn main() {
         directory::TESTS,
         cleanup::TESTS,
         damage::TESTS,
+        large_trees::TESTS,
         looks::TESTS,
         moments::TESTS,
         volume_of_trees::TESTS,

@@ -44,7 +44,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 const MIB: u64 = 1 << 20;
 
-fn options(paths: &[PathBuf]) -> Options<'_> {
+pub(crate) fn options(paths: &[PathBuf]) -> Options<'_> {
     Options {
         paths,
         is_recursive: true,
@@ -124,7 +124,7 @@ fn commit(top: &Path) {
     ground::commit(File::open(top).expect("the top")).expect("a commit");
 }
 
-fn opened(options: &Options<'_>) -> Box<dyn Volume> {
+pub(crate) fn opened(options: &Options<'_>) -> Box<dyn Volume> {
     open(options).expect("a volume").volume.into_volume()
 }
 

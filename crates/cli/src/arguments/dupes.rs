@@ -51,7 +51,8 @@ pub(crate) struct DupesArguments {
     #[arg(short = 'b', value_name = "SIZE", default_value = "0", hide_default_value = true,
           value_parser = parse_size)]
     pub(crate) block_size: u64,
-    /// How many files are read at a time [default: one for each processor].
+    /// How many files are read at a time; from 2 on, twice as many parts of a tree are searched at
+    /// once, up to 8 [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) io_threads: Option<u32>,
     /// How many threads hash at most; who hashes reads, too, so that the smaller of both numbers
