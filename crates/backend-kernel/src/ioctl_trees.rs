@@ -141,7 +141,7 @@ impl ScrubCounts {
 const IGNORE_OFFSET: u64 = 1;
 
 /// Room for the arguments of a search and for what it finds, aligned as the kernel needs it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SearchBuffer(Vec<u64>);
 
 impl SearchBuffer {

@@ -8,6 +8,7 @@
 mod ahead;
 mod csums;
 mod files;
+mod items;
 mod map;
 mod memo;
 mod pages;

@@ -119,11 +119,11 @@ struct Run<T> {
 }
 
 impl<T: Record> Sorter<'_, '_, T> {
-    /// Makes room for so many more records, as far as there is room.
+    /// Makes room for so many more records at once, if it can be had: less is copied.
     pub(crate) fn expect(&mut self, nr_records: u64) {
         let nr_left = self.nr_records_max.saturating_sub(self.records.len());
         let nr_records = usize::try_from(nr_records).unwrap_or(usize::MAX);
-        self.records.reserve_exact(nr_records.min(nr_left));
+        let _ = self.records.try_reserve_exact(nr_records.min(nr_left));
     }
 
     /// Takes a record.
@@ -290,10 +290,17 @@ mod tests {
             .collect();
         let mut expected = records.clone();
         expected.sort_unstable();
-        for bytes_max in [1, 37 * 2 * size_of::<Pair>(), 1 << 20] {
+        let rooms = [1, 37 * 2 * size_of::<Pair>(), 1 << 20];
+        let expectations = [0, 500, 1000, u64::MAX];
+        for (bytes_max, nr_expected) in rooms
+            .into_iter()
+            .flat_map(|room| expectations.map(|expected| (room, expected)))
+        {
             let mut scratch = InMemory;
             let room = Room::new(bytes_max, &mut scratch);
             let mut sorter = room.sorter(1);
+            sorter.expect(nr_expected);
+            assert!(sorter.records.capacity() <= sorter.nr_records_max);
             for record in &records {
                 sorter.push(*record).expect("memory has room");
             }

@@ -5,23 +5,16 @@
 //! is told in the order of the keys all the same.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use ondisk::{Key, KeyRange};
 use volume::VolumeError;
 
-use super::searcher::Found;
+use super::searcher::{Found, Search};
 
-/// A part of which one search brings less than this share is not one but many.
+/// A part is cut anew if one search brings less than one in so many of its objects.
 const SHARE: u64 = 4;
-
-/// What can be searched by several threads at once.
-pub(super) trait Search: Debug + Send + Sync + 'static {
-    /// Returns the first items of a range, as many as one search brings.
-    fn search(&self, range: KeyRange) -> Result<Found, VolumeError>;
-}
 
 /// A walk over a range of objects.
 #[derive(Debug)]
@@ -98,8 +91,8 @@ impl Ahead {
             };
             let range = part.range;
             let found = part.found(&*self.search)?;
-            // There are no more objects behind an empty part, or far away: where they go on is
-            // searched for once all parts are empty.
+            // Behind an empty part there is nothing, or it is far away: it is searched for once
+            // all parts are empty.
             if let Some((first, last)) = found.keys {
                 self.learn(first, last, found.len_bytes);
                 if let Some(rest) = found.left(range) {
@@ -127,7 +120,7 @@ impl Ahead {
             let part = Part::begin(&self.search, rest);
             self.parts.push_front(part);
         } else {
-            // It was cut by what lies elsewhere.
+            // It was cut too large, or is the last: all that is left is cut anew.
             self.parts.clear();
             self.left = Some(KeyRange {
                 first: rest.first,
@@ -203,6 +196,7 @@ mod tests {
     use ondisk::{SearchItem, TreeId};
     use quickcheck::quickcheck;
 
+    use super::super::searcher::Spare;
     use super::*;
     use crate::ioctl_trees::SearchBuffer;
 
@@ -221,8 +215,9 @@ mod tests {
         /// How many searches were begun.
         nr_searches: Mutex<usize>,
         is_enough: Condvar,
-        /// Searches behind the first wait until so many have begun.
+        /// Searches behind the first wait until so many have begun, and then for so long.
         nr_waited_for: usize,
+        pause: Duration,
     }
 
     impl Search for Fake {
@@ -238,7 +233,9 @@ mod tests {
             }
             let items: Vec<u8> = found.iter().flat_map(|key| header(*key)).collect();
             let buffer = SearchBuffer::of_items(&items);
-            let found = Found::new(buffer, found.len() as u32, |_| all.len() == found.len());
+            let found = Found::new(buffer, Spare::default(), found.len() as u32, |_| {
+                all.len() == found.len()
+            });
             found.map_err(|(_, error)| VolumeError::Fatal(error.to_string()))
         }
     }
@@ -273,6 +270,8 @@ mod tests {
                     .wait_timeout_while(nr_searches, PATIENCE, |nr| *nr < self.nr_waited_for);
                 let (nr_searches, _) = waited.expect("nobody dies with it");
                 assert!(self.nr_waited_for <= *nr_searches, "nobody else searches");
+                drop(nr_searches);
+                std::thread::sleep(self.pause);
             }
         }
 
@@ -341,10 +340,6 @@ mod tests {
             let Some(&key) = fake.keys.get(at % fake.keys.len().max(1)) else {
                 return true;
             };
-            // Who asks would die itself of the first search.
-            if is_death && fake.keys[..5.min(fake.keys.len())].contains(&key) {
-                return true;
-            }
             match is_death {
                 true => fake.dying = Some(key),
                 false => fake.failing = Some(key),
@@ -360,6 +355,17 @@ mod tests {
         fake.nr_waited_for = 5;
         let keys = fake.keys.clone();
         assert_eq!(walk(&mut fake.ahead(4)).expect("nothing fails"), keys);
+    }
+
+    #[test]
+    fn who_gives_up_waits_for_the_threads() {
+        let mut fake = Fake::new(&[(0, 1); 1000], 100);
+        fake.pause = Duration::from_millis(50);
+        let mut ahead = fake.ahead(4);
+        ahead.next().expect("nothing fails");
+        let search = Arc::downgrade(&ahead.search);
+        drop(ahead);
+        assert_eq!(search.strong_count(), 0);
     }
 
     #[test]
@@ -379,16 +385,13 @@ mod tests {
         let mut objects = vec![(60_000, 1); 100];
         objects.extend([(0, 1); 10_000]);
         let mut ahead = Fake::new(&objects, 100).ahead(4);
-        let mut most = 0;
-        let mut nr_objects = Vec::new();
+        let mut is_first = true;
         while let Some(found) = ahead.next().expect("nothing fails") {
-            most = most.max(found.nr_items);
-            nr_objects.push(ahead.nr_objects);
-            assert!(ahead.parts.len() <= 4);
+            assert!(found.nr_items <= 100 && ahead.parts.len() <= 4);
+            let of_part = |part: &Part| part.range.last.object - part.range.first.object;
+            let most = ahead.parts.iter().map(of_part).max();
+            assert_eq!(most.is_some_and(|most| 100_000 < most), is_first);
+            is_first = false;
         }
-        assert_eq!(most, 100);
-        let of_others = nr_objects.split_off(1);
-        assert!(100_000 < nr_objects[0]);
-        assert!(of_others.iter().all(|nr| *nr <= 100), "{of_others:?}");
     }
 }

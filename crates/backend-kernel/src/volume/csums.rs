@@ -3,10 +3,11 @@
 //! Items of the tree hold the checksums of up to 16 MiB of data (a leaf of 16 KiB), so that one
 //! search brings those of gigabytes. Who asks in the order of addresses has each item brought once.
 
-use ondisk::{Key, KeyRange, TreeId};
+use ondisk::{Key, KeyRange, SearchItem, TreeId};
 use volume::VolumeError;
 
-use super::trees::{Size, Trees, damaged};
+use super::searcher::Found;
+use super::trees::Trees;
 
 /// More data than the checksums in one item are of, bytes: a leaf of 64 KiB full of crc32c.
 const ITEM_REACH: u64 = 64 << 20;
@@ -19,15 +20,19 @@ pub(super) struct Csums {
     /// The addresses that the window knows everything about.
     start: u64,
     end: u64,
-    /// Checksums from an address on, in order, each cut to eight bytes.
+    /// What was found there.
+    found: Option<Found>,
+    /// The items of it, in order.
     runs: Vec<Run>,
 }
 
 /// Checksums of blocks that follow each other.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Run {
     address: u64,
-    csums: Vec<u64>,
+    /// Where they begin in what was found, bytes.
+    at: usize,
+    nr_blocks: u64,
 }
 
 impl Csums {
@@ -37,6 +42,7 @@ impl Csums {
             csum_bytes,
             start: 0,
             end: 0,
+            found: None,
             runs: Vec::new(),
         }
     }
@@ -44,6 +50,7 @@ impl Csums {
     /// Forgets the window: the trees may have changed.
     pub(super) fn forget(&mut self) {
         (self.start, self.end) = (0, 0);
+        self.found = None;
         self.runs.clear();
     }
 
@@ -69,6 +76,7 @@ impl Csums {
     }
 
     fn append_known(&self, address: u64, end: u64, found: &mut Vec<Option<u64>>) {
+        let bytes = self.found.as_ref().map_or(&[][..], Found::bytes);
         let mut at = address;
         let nr_before = self.runs.partition_point(|run| run.address <= address);
         for run in &self.runs[nr_before.saturating_sub(1)..] {
@@ -79,12 +87,13 @@ impl Csums {
                 found.push(None);
                 at += self.block_bytes;
             }
-            let first = ((at - run.address) / self.block_bytes) as usize;
-            let nr_blocks = (end - at).div_ceil(self.block_bytes) as usize;
-            let csums = run.csums.get(first..).unwrap_or(&[]);
-            let csums = &csums[..csums.len().min(nr_blocks)];
-            found.extend(csums.iter().copied().map(Some));
-            at += csums.len() as u64 * self.block_bytes;
+            let first = (at - run.address) / self.block_bytes;
+            let nr_left = run.nr_blocks.saturating_sub(first);
+            let nr_blocks = nr_left.min((end - at).div_ceil(self.block_bytes));
+            let of_block = |block: u64| run.at + block as usize * self.csum_bytes;
+            let csums = &bytes[of_block(first)..of_block(first + nr_blocks)];
+            append(csums, self.csum_bytes, found);
+            at += nr_blocks * self.block_bytes;
         }
         while at < end {
             found.push(None);
@@ -104,70 +113,102 @@ impl Csums {
             first: key(address.saturating_sub(ITEM_REACH)),
             last: key(u64::MAX),
         };
-        let nr_items = trees.search(Size::Large, TreeId::CSUM, range, 0)?;
-        let mut last = range.first;
-        for item in trees.items(Size::Large, nr_items) {
-            let item = item.map_err(|error| damaged(TreeId::CSUM, last, &error))?;
-            last = item.key;
-            self.add(item.key.offset, item.bytes);
-        }
-        let run_end = |run: &Run| run.address + run.csums.len() as u64 * self.block_bytes;
+        let found = trees.find(TreeId::CSUM, range)?;
+        let mut item_at = 0;
+        found.each(TreeId::CSUM, |item| {
+            self.runs.push(Run {
+                address: item.key.offset,
+                at: item_at + SearchItem::HEADER_BYTES,
+                nr_blocks: (item.bytes.len() / self.csum_bytes) as u64,
+            });
+            item_at += item.len_bytes();
+            Ok(())
+        })?;
+        let run_end = |run: &Run| run.address + run.nr_blocks * self.block_bytes;
         self.start = address;
         // Nothing is known behind the last item, unless it was the last of the tree: then too it is
         // only known up to a point, so that what is allocated later is looked for.
         let behind = self.runs.last().map_or(0, run_end);
-        self.end = match nr_items {
+        self.end = match found.nr_items {
             0 => u64::MAX,
             _ if behind <= address => address + self.block_bytes,
             _ => behind,
         };
+        self.found = Some(found);
         Ok(())
     }
+}
 
-    fn add(&mut self, address: u64, bytes: &[u8]) {
-        let csums = bytes.chunks_exact(self.csum_bytes);
-        let run_end = |run: &Run| run.address + run.csums.len() as u64 * self.block_bytes;
-        match self.runs.last_mut() {
-            Some(run) if run_end(run) == address => run.csums.extend(csums.map(first_bytes)),
-            _ => self.runs.push(Run {
-                address,
-                csums: csums.map(first_bytes).collect(),
-            }),
+/// Appends checksums, each cut to eight bytes.
+fn append(csums: &[u8], csum_bytes: usize, found: &mut Vec<Option<u64>>) {
+    match csum_bytes {
+        4 => {
+            let (csums, _) = csums.as_chunks();
+            found.extend(
+                csums
+                    .iter()
+                    .map(|csum| Some(u32::from_le_bytes(*csum).into())),
+            );
         }
+        _ => found.extend(
+            csums
+                .chunks_exact(csum_bytes)
+                .map(|csum| Some(first_bytes(csum))),
+        ),
     }
 }
 
 /// Returns the first eight bytes of a checksum as a number.
 fn first_bytes(csum: &[u8]) -> u64 {
-    match csum {
-        [a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]).into(),
-        _ => {
-            let mut bytes = [0; 8];
-            let len = csum.len().min(8);
-            bytes[..len].copy_from_slice(&csum[..len]);
-            u64::from_le_bytes(bytes)
-        }
-    }
+    let mut bytes = [0; 8];
+    let len = csum.len().min(8);
+    bytes[..len].copy_from_slice(&csum[..len]);
+    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::searcher::Spare;
     use super::*;
+    use crate::ioctl_trees::SearchBuffer;
 
-    fn window() -> Csums {
-        let mut csums = Csums::new(4096, 4);
-        csums.add(8192, &[1, 0, 0, 0, 2, 0, 0, 0]);
-        csums.add(16384, &[3, 0, 0, 0]);
-        csums.add(40960, &[4, 0, 0, 0]);
+    fn window(csum_bytes: usize) -> Csums {
+        let mut csums = Csums::new(4096, csum_bytes);
+        let mut items = Vec::new();
+        let mut add = |address: u64, numbers: &[u8]| {
+            let header = [0, Key::CSUM_OBJECT, address];
+            items.extend(header.iter().flat_map(|word| word.to_ne_bytes()));
+            let len = numbers.len() * csum_bytes;
+            items.extend(u32::from(Key::EXTENT_CSUM).to_ne_bytes());
+            items.extend((len as u32).to_ne_bytes());
+            csums.runs.push(Run {
+                address,
+                at: items.len(),
+                nr_blocks: numbers.len() as u64,
+            });
+            for number in numbers {
+                items.push(*number);
+                items.resize(items.len() + csum_bytes - 1, 0);
+            }
+        };
+        add(8192, &[1, 2]);
+        add(16384, &[3]);
+        add(40960, &[4]);
+        items.resize(items.len().next_multiple_of(8), 0);
+        let buffer = SearchBuffer::of_items(&items);
+        let found = Found::new(buffer, Spare::default(), 3, |_| true);
+        csums.found = Some(found.expect("items"));
         (csums.start, csums.end) = (0, u64::MAX);
         csums
     }
 
     #[track_caller]
     fn check(address: u64, nr_blocks: u64, expected: &[Option<u64>]) {
-        let mut found = Vec::new();
-        window().append_known(address, address + nr_blocks * 4096, &mut found);
-        assert_eq!(found, expected);
+        for csum_bytes in [4, 8, 32] {
+            let mut found = Vec::new();
+            window(csum_bytes).append_known(address, address + nr_blocks * 4096, &mut found);
+            assert_eq!(found, expected, "{csum_bytes} bytes");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use rustc_hash::FxHashMap;
 use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, fstat, openat};
@@ -68,7 +68,7 @@ pub(super) fn raise_limit() {
 /// (`synchronize_rcu` in `expand_fdtable`, fs/file.c): some 20 ms.
 fn make_table(nr_descriptors: usize) {
     let least = i32::try_from(nr_descriptors).unwrap_or(i32::MAX);
-    // If there is none, opening takes longer.
+    // If it does not, opening takes longer.
     if let Ok(any) = openat(
         CWD,
         "/dev/null",
@@ -84,8 +84,9 @@ impl Descriptors {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let half = usize::try_from(limit / 2).unwrap_or(usize::MAX);
         let nr_max = half.clamp(2 * NR_TARGETS_MAX, NR_OPEN_MAX);
-        // Not waited for: without it opening takes longer.
-        std::thread::spawn(move || make_table(nr_max));
+        // Not waited for, nor needed.
+        let builder = Builder::new().name("descriptors".to_owned());
+        let _ = builder.spawn(move || make_table(nr_max));
         Descriptors {
             open: FxHashMap::default(),
             order: VecDeque::new(),

@@ -8,12 +8,11 @@ use std::hash::{Hash, Hasher};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ondisk::{Compression as Kind, FileExtentItem, FileExtentPlace, InodeFlags, InodeItem};
-use ondisk::{Key, SearchItem, TreeId};
-use rustix::fs::FileType;
-use volume::{Compression, Extent, File, FileExtent, FileId, Page, Place, Position, VolumeError};
+use ondisk::{FileExtentItem, InodeItem, Key, SearchItem, TreeId};
+use volume::{File, FileId, Page, Position, VolumeError};
 
 use super::ahead::Ahead;
+use super::items::{file_extent_of, file_of, is_file};
 use super::memo::{Births, Memo};
 use super::references::reference_of;
 use super::searcher::Found;
@@ -51,8 +50,8 @@ pub(super) struct Pages {
     min_bytes: u64,
     /// The file of somebody who stands before the volume; it is not.
     left_out: Option<FileId>,
-    /// Time spent in all pages so far: what another pass over the trees would take.
-    pub(super) spent: Duration,
+    /// Time spent in the pages of the last walk.
+    spent: Duration,
     /// What the walk saw, in scope or not.
     pub(super) memo: Memo,
     /// When the files were created that it saw.
@@ -62,6 +61,22 @@ pub(super) struct Pages {
     /// Bytes of items that the walk has seen, and of the trees that they are in.
     walked_bytes: u64,
     tree_bytes: u64,
+}
+
+/// How long a walk over trees took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    spent: Duration,
+    /// Bytes of the trees.
+    bytes: u64,
+}
+
+impl Pace {
+    /// Returns how long a walk over trees of so many bytes would take, about.
+    pub(super) fn of(self, bytes: u64) -> Duration {
+        let share = bytes as f64 / self.bytes.max(1) as f64;
+        Duration::try_from_secs_f64(self.spent.as_secs_f64() * share).unwrap_or(Duration::MAX)
+    }
 }
 
 /// A walk over a subvolume that a full page has stopped.
@@ -92,6 +107,14 @@ impl Pages {
     pub(super) fn forget(&mut self) {
         self.memo.forget();
         self.stopped = None;
+    }
+
+    /// Returns how fast the last walk was, if there was one.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        (!self.spent.is_zero()).then_some(Pace {
+            spent: self.spent,
+            bytes: self.tree_bytes,
+        })
     }
 
     /// Returns the subvolumes in which something may be in scope.
@@ -151,6 +174,7 @@ impl Pages {
         let start = Instant::now();
         if from == Position::default() {
             self.stopped = None;
+            self.spent = Duration::ZERO;
             self.memo.begin();
             self.births = Births::default();
             self.begin_walk(trees)?;
@@ -198,7 +222,10 @@ impl Pages {
                 break Some(from);
             }
         };
-        self.spent += start.elapsed();
+        // What changed is only a part.
+        if newer_than == 0 {
+            self.spent += start.elapsed();
+        }
         Ok(next)
     }
 }
@@ -261,7 +288,6 @@ impl Walk<'_> {
         }
         while let Some(found) = ahead.next()? {
             self.add(&found)?;
-            self.trees.take_back(found);
             if is_full(self.page)
                 && let Some(next) = ahead.peek()?
             {
@@ -292,6 +318,7 @@ impl Walk<'_> {
     }
 
     fn add(&mut self, found: &Found) -> Result<(), VolumeError> {
+        self.trees.nr_items += u64::from(found.nr_items);
         let tree = TreeId(self.root);
         let mut adding = Adding {
             root: self.root,
@@ -315,13 +342,14 @@ impl Walk<'_> {
             inode: next.object,
         };
         let is_of_file = self.current.file.is_some() && self.current.inode == next.object;
-        if !is_of_file || Key::EXTENT_DATA < next.kind {
-            // Of a file that was seen nothing comes that anybody wants.
+        if !is_of_file {
             self.current = Current::default();
-            return match is_of_file {
-                true => Position::behind(id),
-                false => Position::of(id),
-            };
+            return Position::of(id);
+        }
+        // Nothing of the file comes that anybody wants.
+        if Key::EXTENT_DATA < next.kind {
+            self.current = Current::default();
+            return Position::behind(id);
         }
         if next.kind == Key::EXTENT_DATA && 0 < next.offset {
             return Position {
@@ -427,67 +455,4 @@ impl Adding<'_> {
 /// Returns whether an inode is a file in scope, with a name.
 fn is_wanted(item: &InodeItem, inode: u64, scope: &RootScope, min_bytes: u64) -> bool {
     is_file(item) && 0 < item.nlink && min_bytes <= item.size && scope.has(inode)
-}
-
-/// Returns whether an inode is a regular file.
-pub(super) fn is_file(item: &InodeItem) -> bool {
-    FileType::from_raw_mode(item.mode) == FileType::RegularFile
-}
-
-/// Returns what an inode item says. Root may have everything deduped but what is immutable; an
-/// inode without a name is about to go.
-pub(super) fn file_of(root: u64, inode: u64, item: &InodeItem) -> File {
-    File {
-        id: FileId { root, inode },
-        size: item.size,
-        is_nodatasum: item.flags.has(InodeFlags::NODATASUM),
-        is_movable: is_file(item) && 0 < item.nlink && !item.flags.has(InodeFlags::IMMUTABLE),
-        generation: item.transid,
-    }
-}
-
-/// Returns what a file extent item says.
-pub(super) fn file_extent_of(offset: u64, item: &FileExtentItem) -> FileExtent {
-    let (len, place) = match item.place {
-        FileExtentPlace::Inline { .. } => (item.ram_bytes, Place::Inline),
-        FileExtentPlace::Hole { len } => (len, Place::Hole),
-        FileExtentPlace::Extent {
-            is_prealloc,
-            bytenr,
-            disk_len,
-            offset: within,
-            len,
-        } => {
-            let compression = compression_of(item.compression);
-            let extent = Extent {
-                address: bytenr,
-                disk_bytes: disk_len,
-                ram_bytes: match compression {
-                    Compression::None => disk_len,
-                    Compression::Algorithm(_) => item.ram_bytes,
-                },
-                compression,
-            };
-            let place = match is_prealloc {
-                true => Place::Preallocated { extent, within },
-                false => Place::Data { extent, within },
-            };
-            (len, place)
-        }
-    };
-    FileExtent {
-        offset,
-        len,
-        generation: item.generation,
-        place,
-    }
-}
-
-fn compression_of(kind: Kind) -> Compression {
-    match kind {
-        Kind::None => Compression::None,
-        Kind::Zlib => Compression::Algorithm(1),
-        Kind::Lzo => Compression::Algorithm(2),
-        Kind::Zstd => Compression::Algorithm(3),
-    }
 }

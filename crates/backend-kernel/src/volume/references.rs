@@ -11,6 +11,7 @@ use volume::{Extent, ExtentReferences, FileId, Reference, ReferenceKind, VolumeE
 
 use super::fatal;
 use super::memo::Memo;
+use super::pages::Pace;
 use super::trees::{Size, Trees, inodes_from};
 use crate::ioctl_trees;
 
@@ -21,12 +22,12 @@ const NR_TRIED: usize = 256;
 const BUFFER_LENS: [usize; 3] = [2 + 3 * 20, 2 + 3 * 1000, 2 + 3 * 21_000];
 
 /// Returns everything that refers to each extent, as a walk saw it that was just made, or as it is
-/// told now. A pass over the trees took `pass` before.
+/// told now. `pace` is that of a walk that was made before.
 pub(super) fn of(
     trees: &mut Trees,
     extents: &[Extent],
     memo: &Memo,
-    pass: Duration,
+    pace: Option<Pace>,
 ) -> Result<Vec<ExtentReferences>, VolumeError> {
     let (roots, has_dying) = trees.roots()?;
     let mut found: Vec<ExtentReferences> = extents
@@ -43,6 +44,15 @@ pub(super) fn of(
         }
         return Ok(found);
     }
+    let pass = match pace {
+        Some(pace) if NR_TRIED < extents.len() => {
+            let sizes: Result<Vec<u64>, _> =
+                roots.iter().map(|root| trees.bytes_of(*root)).collect();
+            pace.of(sizes?.into_iter().sum())
+        }
+        // Who was told everything instead does not know what a pass takes.
+        _ => Duration::MAX,
+    };
     let nr_asked = by_asking_while(trees, &mut found, pass)?;
     if nr_asked < found.len() {
         by_walking(trees, &roots, &mut found[nr_asked..])?;
@@ -50,8 +60,8 @@ pub(super) fn of(
     Ok(found)
 }
 
-/// Asks for extents one by one, as long as that is likely to be faster than a pass over the trees;
-/// returns for how many.
+/// Asks for extents one by one, as long as that is likely to be faster than a pass over all trees,
+/// which takes about `pass`; returns for how many.
 fn by_asking_while(
     trees: &mut Trees,
     found: &mut [ExtentReferences],
@@ -62,8 +72,10 @@ fn by_asking_while(
     let nr_all = found.len();
     for (extent, nr_asked) in found.iter_mut().zip(1..) {
         by_asking(trees, extent, &mut buffer)?;
-        let one = start.elapsed().div_f64(nr_asked as f64);
-        if NR_TRIED <= nr_asked && pass < one.mul_f64((nr_all - nr_asked) as f64) {
+        let spent = start.elapsed();
+        let left = spent.as_secs_f64() / nr_asked as f64 * (nr_all - nr_asked) as f64;
+        let is_seen = NR_TRIED <= nr_asked || pass <= spent;
+        if is_seen && pass.as_secs_f64() < left {
             return Ok(nr_asked);
         }
     }
@@ -98,7 +110,7 @@ fn by_walking(
                 }
                 Ok(())
             })?;
-            trees.take_back(searched);
+            trees.nr_items += u64::from(searched.nr_items);
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
-//! One search of a tree, from any thread: [`Searcher`].
+//! One search of a tree, from any thread: [`Searcher`], and what it brings: [`Found`].
 
+use std::fmt::Debug;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,9 +8,7 @@ use ondisk::{ItemError, Key, KeyRange, SearchItem, SearchItems, TreeId};
 use uapi::Errno;
 use volume::VolumeError;
 
-use super::ahead::Search;
 use super::fatal;
-use super::trees::damaged;
 use crate::ioctl_trees::{self, SearchBuffer};
 
 /// Enough for so many items that the call does not matter, bytes. (The kernel fills up to 16 MiB at
@@ -23,13 +22,24 @@ pub(super) struct Searcher {
     /// Bytes of a node: no item is longer.
     node_bytes: usize,
     /// Large buffers that are not in use: the kernel does not have to find and clear memory again.
-    spare: Arc<Mutex<Vec<SearchBuffer>>>,
+    spare: Spare,
+}
+
+/// Buffers that are not in use.
+pub(super) type Spare = Arc<Mutex<Vec<SearchBuffer>>>;
+
+/// What can be searched by several threads at once.
+pub(super) trait Search: Debug + Send + Sync + 'static {
+    /// Returns the first items of a range, as many as one search brings.
+    fn search(&self, range: KeyRange) -> Result<Found, VolumeError>;
 }
 
 /// What a search with a buffer of its own brought.
 #[derive(Debug)]
 pub(super) struct Found {
     buffer: SearchBuffer,
+    /// Where the buffer goes when it has been looked at.
+    spare: Spare,
     pub(super) nr_items: u32,
     /// The first key and the last; `None` if there are no items.
     pub(super) keys: Option<(Key, Key)>,
@@ -39,7 +49,7 @@ pub(super) struct Found {
     is_all: bool,
 }
 
-/// All that a tree has, in order.
+/// A tree, and who searches it.
 #[derive(Debug)]
 pub(super) struct OfTree {
     pub(super) searcher: Searcher,
@@ -88,12 +98,6 @@ impl Searcher {
         spare.pop().unwrap_or_else(|| SearchBuffer::new(LARGE))
     }
 
-    /// Takes the buffer of what has been looked at.
-    pub(super) fn take_back(&self, found: Found) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.push(found.buffer);
-    }
-
     /// Returns whether a search that found so many bytes of items with their headers found all:
     /// another item would have fitted.
     pub(super) fn is_all(&self, found_bytes: usize, buffer_bytes: usize) -> bool {
@@ -108,7 +112,8 @@ impl Search for OfTree {
             .searcher
             .fill(self.tree, range, u32::MAX, 0, &mut buffer)?;
         let is_all = |len_bytes| self.searcher.is_all(len_bytes, LARGE);
-        Found::new(buffer, nr_items, is_all).map_err(|(last, error)| {
+        let spare = Arc::clone(&self.searcher.spare);
+        Found::new(buffer, spare, nr_items, is_all).map_err(|(last, error)| {
             let last = last.unwrap_or(range.first);
             damaged(self.tree, last, &error)
         })
@@ -124,6 +129,7 @@ impl Found {
     /// If an item makes no sense, that and the key before it.
     pub(super) fn new(
         buffer: SearchBuffer,
+        spare: Spare,
         nr_items: u32,
         is_all: impl Fn(usize) -> bool,
     ) -> Result<Found, (Option<Key>, ItemError)> {
@@ -136,6 +142,7 @@ impl Found {
         }
         Ok(Found {
             buffer,
+            spare,
             nr_items,
             keys,
             len_bytes,
@@ -166,9 +173,26 @@ impl Found {
         Ok(())
     }
 
+    /// Returns the bytes that the items are in, one behind the other.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.buffer.items()
+    }
+
     /// Returns what of the range that was searched is behind the items.
     pub(super) fn left(&self, range: KeyRange) -> Option<KeyRange> {
         let (_, last) = self.keys.filter(|_| !self.is_all)?;
         range.behind(last)
     }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(std::mem::take(&mut self.buffer));
+    }
+}
+
+/// Returns the error for an item that makes no sense.
+pub(super) fn damaged(tree: TreeId, key: Key, error: &ItemError) -> VolumeError {
+    VolumeError::Fatal(format!("the {tree} is damaged at {key}: {error}"))
 }

@@ -25,7 +25,8 @@ use volume::{
 
 use super::csums::Csums;
 use super::files::{self, Descriptors, of_file, write_error};
-use super::pages::{Pages, file_extent_of, file_of};
+use super::items::{file_extent_of, file_of};
+use super::pages::Pages;
 use super::references;
 use super::scope::Scope;
 use super::trees::{FS_TREE, Size, Trees};
@@ -281,12 +282,8 @@ impl Volume for TreeVolume {
     }
 
     fn references(&mut self, extents: &[Extent]) -> Result<Vec<ExtentReferences>, VolumeError> {
-        // Who was told everything instead has not made a pass and does not know what it takes.
-        let pass = match self.pages.spent {
-            Duration::ZERO => Duration::MAX,
-            spent => spent,
-        };
-        references::of(&mut self.trees, extents, &self.pages.memo, pass)
+        let pace = self.pages.pace();
+        references::of(&mut self.trees, extents, &self.pages.memo, pace)
     }
 
     fn checksums(

@@ -1,4 +1,4 @@
-//! Searches of trees with a buffer as large as the kernel fills at once: [`Trees`].
+//! Searches of trees, of one item or of all: [`Trees`].
 
 use std::ops::ControlFlow;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -8,7 +8,7 @@ use ondisk::{InodeItem, Key, KeyRange, NameItem, RootItem, SearchItem, SearchIte
 use volume::VolumeError;
 
 use super::ahead::Ahead;
-use super::searcher::{Found, LARGE, OfTree, Searcher};
+use super::searcher::{Found, LARGE, OfTree, Search, Searcher, damaged};
 use crate::ioctl_trees::SearchBuffer;
 
 /// No more parts of a tree are searched at once: each takes the memory of a search.
@@ -85,8 +85,16 @@ impl Trees {
         Ok(nr_items)
     }
 
-    /// Begins to search a range of a tree, with the help of threads. What has been looked at goes
-    /// to [`Trees::take_back`].
+    /// Searches once, with as large a buffer as makes sense.
+    pub(super) fn find(&mut self, tree: TreeId, range: KeyRange) -> Result<Found, VolumeError> {
+        let searcher = self.searcher.clone();
+        let found = OfTree { searcher, tree }.search(range)?;
+        self.nr_items += u64::from(found.nr_items);
+        Ok(found)
+    }
+
+    /// Begins to search a range of a tree, with the help of threads. Who takes the items counts
+    /// them.
     pub(super) fn ahead(&self, tree: TreeId, range: KeyRange) -> Ahead {
         let searcher = self.searcher.clone();
         let search = Arc::new(OfTree { searcher, tree });
@@ -100,12 +108,6 @@ impl Trees {
             Size::Large => self.large.as_ref().map_or(&[][..], SearchBuffer::items),
         };
         SearchItems::new(buffer, nr_items)
-    }
-
-    /// Counts what was found, and uses its buffer again.
-    pub(super) fn take_back(&mut self, found: Found) {
-        self.nr_items += u64::from(found.nr_items);
-        self.searcher.take_back(found);
     }
 
     /// Returns whether a search of that size that found so many bytes found all.
@@ -264,9 +266,4 @@ pub(super) fn inodes_from(inode: u64, kind: u8, offset: u64) -> KeyRange {
             offset: u64::MAX,
         },
     }
-}
-
-/// Returns the error for an item that makes no sense.
-pub(super) fn damaged(tree: TreeId, key: Key, error: &ondisk::ItemError) -> VolumeError {
-    VolumeError::Fatal(format!("the {tree} is damaged at {key}: {error}"))
 }

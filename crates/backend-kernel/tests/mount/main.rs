@@ -8,11 +8,11 @@ mod cleanup;
 mod damage;
 mod directory;
 mod files;
-mod large_trees;
 mod looks;
 mod moments;
 mod subject;
 mod volume_of_trees;
+mod walks;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -37,10 +37,10 @@ fn main() {
         directory::TESTS,
         cleanup::TESTS,
         damage::TESTS,
-        large_trees::TESTS,
         looks::TESTS,
         moments::TESTS,
         volume_of_trees::TESTS,
+        walks::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| match &reason {

@@ -73,13 +73,23 @@ impl Volume for Described {
         page: &mut Page,
     ) -> Result<Option<Position>, VolumeError> {
         let inode = from.inode.max(1);
+        let mut items = self
+            .items(inode)
+            .skip_while(|item| item.offset < from.offset);
+        // A page has one file extent, so that a long file is on many.
         page.push_file(self.file_of(inode));
-        self.items(inode).for_each(|item| page.push_extent(item));
-        let next = FileId {
-            root: 5,
-            inode: inode + 1,
-        };
-        Ok((inode < self.nr_files).then(|| Position::of(next)))
+        items
+            .by_ref()
+            .take(1)
+            .for_each(|item| page.push_extent(item));
+        let id = |inode| Position::of(FileId { root: 5, inode });
+        Ok(match items.next() {
+            Some(FileExtent { offset, .. }) => Some(Position {
+                offset,
+                ..id(inode)
+            }),
+            None => (inode < self.nr_files).then(|| id(inode + 1)),
+        })
     }
 
     fn file(&mut self, file: FileId) -> Result<Option<File>, VolumeError> {
@@ -130,6 +140,10 @@ fn planned(mut volume: Described, rewrite: Rewrite) -> (Prediction, Duration) {
         .expect("nothing fails")
         .plan(&mut volume, &options, watch, &mut report);
     assert_eq!(report.read_bytes, 0, "neighbours were witness enough");
+    assert_eq!(
+        report.nr_files, volume.nr_files,
+        "long files are counted once"
+    );
     (plan.expect("nothing fails").prediction, begin.elapsed())
 }
 

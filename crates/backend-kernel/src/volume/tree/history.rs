@@ -18,9 +18,10 @@ use volume::{
 
 use super::TreeVolume;
 use crate::volume::files::inode_of;
-use crate::volume::pages::{file_extent_of, file_of, is_file};
+use crate::volume::items::{file_extent_of, file_of, is_file};
 use crate::volume::scope::is_on_btrfs;
-use crate::volume::trees::{FS_TREE, Size, damaged, inodes_from};
+use crate::volume::searcher::damaged;
+use crate::volume::trees::{FS_TREE, Size, inodes_from};
 use crate::volume::{commit, fatal};
 use crate::{ioctl, ioctl_trees};
 

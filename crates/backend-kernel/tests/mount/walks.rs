@@ -1,4 +1,5 @@
-//! A tree that is searched in several parts at once is seen as by one search after the other.
+//! Walks: a tree that is searched in several parts at once is seen as by one search after the
+//! other, from wherever a walk goes on.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,8 @@ use scenario::{Backend, Geometry, Op, Outcome};
 use volume::{FileExtent, Page, Position, Volume};
 
 use crate::Test;
-use crate::volume_of_trees::{opened, options};
+use crate::volume_of_trees;
+use crate::volume_of_trees::{on_files, opened, options};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -17,8 +19,12 @@ pub(crate) const TESTS: &[Test] = &[
         sees_the_same,
     ),
     (
-        "a_walk_that_goes_on_from_any_page_sees_the_rest_of_one_walk",
-        goes_on_from_any_page,
+        "a_walk_that_goes_on_from_anywhere_sees_the_rest_of_one_walk",
+        goes_on_from_anywhere,
+    ),
+    (
+        "a_page_from_the_middle_of_a_file_goes_on_where_it_was",
+        pages_from_the_middle,
     ),
     (
         "a_walk_that_is_given_up_leaves_no_thread_on_the_filesystem",
@@ -107,7 +113,10 @@ fn walk(volume: &mut dyn Volume, from: Position) -> (Files, Vec<Position>) {
         for (file, extents) in page.iter() {
             match files.last_mut() {
                 // The page before ended in the middle of it.
-                Some((last, of_last)) if last.id == file.id => of_last.extend(extents),
+                Some((last, of_last)) if last.id == file.id => {
+                    assert!(0 < position.offset, "a file comes again for nothing");
+                    of_last.extend(extents);
+                }
                 _ => files.push((*file, extents.to_vec())),
             }
         }
@@ -135,13 +144,20 @@ fn sees_the_same() {
     });
 }
 
-fn goes_on_from_any_page() {
+fn goes_on_from_anywhere() {
     on_large_tree(|top| {
         let paths = [top.join("run-1")];
         let options = options(&paths);
         let (all, begins) = walk(&mut *opened(&options), Position::default());
         assert!(1 < begins.len(), "all is on one page");
-        for from in begins {
+        let (longest, _) = all.iter().max_by_key(|(_, it)| it.len()).expect("files");
+        let within = [1, NR_TIMES / 2, NR_TIMES - 1].map(|nr| Position {
+            offset: nr * NR_EXTENTS * STEP,
+            ..Position::of(longest.id)
+        });
+        let middle = all[all.len() / 2].0.id;
+        let others = [Position::of(middle), Position::behind(middle)];
+        for from in begins.into_iter().chain(within).chain(others) {
             // Nothing was searched ahead for who comes from somewhere else.
             let (rest, _) = walk(&mut *opened(&options), from);
             let expected: Files = all
@@ -154,6 +170,32 @@ fn goes_on_from_any_page() {
                 })
                 .collect();
             assert!(rest == expected, "from {from:?}");
+        }
+    });
+}
+
+fn pages_from_the_middle() {
+    on_files(|top| {
+        let paths = [top.to_owned()];
+        let mut volume = opened(&options(&paths));
+        let all = volume_of_trees::walk(&mut *volume, 0);
+        for (file, extents) in &all {
+            if let Some(extent) = extents.first() {
+                let from = Position {
+                    offset: extent.offset + 1,
+                    ..Position::of(*file)
+                };
+                let mut page = Page::default();
+                volume.next_page(from, 0, &mut page).expect("a page");
+                let mut rest = page
+                    .iter()
+                    .map(|(file, extents)| (file.id, extents.to_vec()));
+                let (first, left) = rest.next().expect("the file again");
+                assert_eq!((first, &left[..]), (*file, &extents[1..]));
+                let behind = all.range(file..).skip(1);
+                let behind: Vec<_> = behind.map(|(file, it)| (*file, it.clone())).collect();
+                assert_eq!(rest.collect::<Vec<_>>(), behind);
+            }
         }
     });
 }
