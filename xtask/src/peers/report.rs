@@ -46,7 +46,9 @@ fn page(records: &[Record], growth: Option<String>, circumstances: &[String]) ->
          of the filesystem in\nmemory: *cold* just mounted, *warm* with all files in the page \
          cache, *processors* user and system time of the warm\nruns. A tool is stopped after {} s, and not run \
          again after a quarter of that. *peak* is the most memory that one\nprocess had resident. \
-         *used* is what `btrfs filesystem df --raw` says of data after a sync, in MB. After the first run of each \
+         *used* is what `btrfs filesystem df --raw` says of data after a sync, in MB. Before each run half a \
+         GiB of memory was used and freed: a hypervisor takes back what a guest has not used for a while, \
+         and whoever runs next waits for it.\nAfter the first run of each \
          kind the contents of all\nfiles were compared with those before, the filesystem was \
          scrubbed and checked. *the calls alone* are no tool but what none can be faster than, \
          warm: those that the\nkernel has to carry out on *halves*, by who knows beforehand what is equal.\n\n\
