@@ -196,13 +196,15 @@ impl Pages {
             }
             let mut walk = Walk {
                 trees,
-                root,
-                scope,
-                min_bytes: self.min_bytes,
-                page,
-                memo: &mut self.memo,
-                births: &mut self.births,
-                current: Current::default(),
+                adding: Adding {
+                    root,
+                    scope,
+                    min_bytes: self.min_bytes,
+                    page,
+                    memo: &mut self.memo,
+                    births: &mut self.births,
+                    current: Current::default(),
+                },
                 stopped: &mut self.stopped,
                 walked_bytes: &mut self.walked_bytes,
             };
@@ -237,13 +239,7 @@ fn is_full(page: &Page) -> bool {
 /// A pass over one subvolume.
 struct Walk<'a> {
     trees: &'a mut Trees,
-    root: u64,
-    scope: &'a RootScope,
-    min_bytes: u64,
-    page: &'a mut Page,
-    memo: &'a mut Memo,
-    births: &'a mut Births,
-    current: Current,
+    adding: Adding<'a>,
     stopped: &'a mut Option<Stopped>,
     walked_bytes: &'a mut u64,
 }
@@ -259,14 +255,6 @@ struct Current {
 }
 
 impl Current {
-    fn new(root: u64, inode: u64, item: &InodeItem, scope: &RootScope, min_bytes: u64) -> Current {
-        Current {
-            inode,
-            file: is_file(item).then(|| file_of(root, inode, item)),
-            is_wanted: is_wanted(item, inode, scope, min_bytes),
-        }
-    }
-
     /// Returns the file, if its file extents go to the page.
     fn wanted(&self) -> Option<File> {
         self.file.filter(|_| self.is_wanted)
@@ -278,24 +266,24 @@ impl Walk<'_> {
     fn all(&mut self, from: Position) -> Result<Option<Position>, VolumeError> {
         let mut ahead = match self.stopped.take() {
             Some(stopped) if stopped.position == from => {
-                self.current = stopped.current;
+                self.adding.current = stopped.current;
                 stopped.ahead
             }
             _ => self.begin(from)?,
         };
-        if let Some(file) = self.current.wanted() {
-            self.page.push_file(file);
+        if let Some(file) = self.adding.current.wanted() {
+            self.adding.page.push_file(file);
         }
         while let Some(found) = ahead.next()? {
             self.add(&found)?;
-            if is_full(self.page)
+            if is_full(self.adding.page)
                 && let Some(next) = ahead.peek()?
             {
                 let position = self.stop_before(next);
                 *self.stopped = Some(Stopped {
                     position,
                     ahead,
-                    current: self.current,
+                    current: self.adding.current,
                 });
                 return Ok(Some(position));
             }
@@ -305,13 +293,13 @@ impl Walk<'_> {
 
     /// Begins anywhere.
     fn begin(&mut self, from: Position) -> Result<Ahead, VolumeError> {
-        let tree = TreeId(self.root);
+        let tree = TreeId(self.adding.root);
         if from.offset == 0 {
             return Ok(self.trees.ahead(tree, inodes_from(from.inode, 0, 0)));
         }
         // In the middle of a file, which may be gone.
-        if let Some(item) = self.trees.inode(self.root, from.inode)? {
-            self.current = Current::new(self.root, from.inode, &item, self.scope, self.min_bytes);
+        if let Some(item) = self.trees.inode(self.adding.root, from.inode)? {
+            self.adding.current = self.adding.current_of(from.inode, &item);
         }
         let rest = inodes_from(from.inode, Key::EXTENT_DATA, from.offset);
         Ok(self.trees.ahead(tree, rest))
@@ -319,36 +307,28 @@ impl Walk<'_> {
 
     fn add(&mut self, found: &Found) -> Result<(), VolumeError> {
         self.trees.nr_items += u64::from(found.nr_items);
-        let tree = TreeId(self.root);
-        let mut adding = Adding {
-            root: self.root,
-            scope: self.scope,
-            min_bytes: self.min_bytes,
-            page: self.page,
-            memo: self.memo,
-            births: self.births,
-            current: &mut self.current,
-        };
+        let tree = TreeId(self.adding.root);
         found.each(tree, |item| {
             *self.walked_bytes += ITEM_LEN + item.bytes.len() as u64;
-            adding.add(item)
+            self.adding.add(item)
         })
     }
 
     /// Ends the page where the next item has the key `next`; returns where to go on.
     fn stop_before(&mut self, next: Key) -> Position {
         let id = FileId {
-            root: self.root,
+            root: self.adding.root,
             inode: next.object,
         };
-        let is_of_file = self.current.file.is_some() && self.current.inode == next.object;
+        let is_of_file =
+            self.adding.current.file.is_some() && self.adding.current.inode == next.object;
         if !is_of_file {
-            self.current = Current::default();
+            self.adding.current = Current::default();
             return Position::of(id);
         }
         // Nothing of the file comes that anybody wants.
         if Key::EXTENT_DATA < next.kind {
-            self.current = Current::default();
+            self.adding.current = Current::default();
             return Position::behind(id);
         }
         if next.kind == Key::EXTENT_DATA && 0 < next.offset {
@@ -358,8 +338,8 @@ impl Walk<'_> {
             };
         }
         // Its file extents have not been seen yet.
-        if self.current.is_wanted {
-            self.page.files.pop();
+        if self.adding.current.is_wanted {
+            self.adding.page.files.pop();
         }
         Position::of(id)
     }
@@ -367,7 +347,7 @@ impl Walk<'_> {
     /// Adds the files that a transaction behind `transid` changed, until the page is full.
     fn changed(&mut self, from: Position, transid: u64) -> Result<Option<Position>, VolumeError> {
         let mut inodes = Vec::new();
-        let tree = TreeId(self.root);
+        let tree = TreeId(self.adding.root);
         let range = inodes_from(from.inode, 0, 0);
         // A leaf that the transaction itself changed may have later changes, too.
         self.trees.each(Size::Large, tree, range, transid, |item| {
@@ -380,26 +360,17 @@ impl Walk<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         for inode in inodes {
-            if is_full(self.page) {
+            if is_full(self.adding.page) {
                 let id = FileId {
-                    root: self.root,
+                    root: self.adding.root,
                     inode,
                 };
                 return Ok(Some(Position::of(id)));
             }
             let mut range = inodes_from(inode, 0, 0);
             range.last.object = inode;
-            let mut adding = Adding {
-                root: self.root,
-                scope: self.scope,
-                min_bytes: self.min_bytes,
-                page: self.page,
-                memo: self.memo,
-                births: self.births,
-                current: &mut self.current,
-            };
             self.trees.each(Size::Small, tree, range, 0, |item| {
-                adding.add(item)?;
+                self.adding.add(item)?;
                 Ok(ControlFlow::Continue(()))
             })?;
         }
@@ -415,18 +386,26 @@ struct Adding<'a> {
     page: &'a mut Page,
     memo: &'a mut Memo,
     births: &'a mut Births,
-    current: &'a mut Current,
+    current: Current,
 }
 
 impl Adding<'_> {
+    /// Returns what an inode item says of its inode.
+    fn current_of(&self, inode: u64, item: &InodeItem) -> Current {
+        Current {
+            inode,
+            file: is_file(item).then(|| file_of(self.root, inode, item)),
+            is_wanted: is_wanted(item, inode, self.scope, self.min_bytes),
+        }
+    }
+
     /// Adds what an item says.
     fn add(&mut self, item: &SearchItem<'_>) -> Result<(), ondisk::ItemError> {
         let inode = item.key.object;
         match item.key.kind {
             Key::INODE_ITEM => {
                 let inode_item = InodeItem::decode(item.bytes)?;
-                let (root, scope, min_bytes) = (self.root, self.scope, self.min_bytes);
-                *self.current = Current::new(root, inode, &inode_item, scope, min_bytes);
+                self.current = self.current_of(inode, &inode_item);
                 if let Some(file) = self.current.file {
                     self.memo.add_file(file);
                     self.births.add(file.id, inode_item.generation);
