@@ -320,13 +320,24 @@ pub(crate) fn tree_of(fd: impl AsFd) -> Result<TreeId, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use ondisk::Key;
+
     use super::*;
 
     impl SearchBuffer {
         /// Returns a buffer with these items in it.
-        pub(crate) fn of_items(items: &[u8]) -> SearchBuffer {
+        pub(crate) fn of_items<'a>(items: impl Iterator<Item = (Key, &'a [u8])>) -> SearchBuffer {
+            let mut bytes: Vec<u8> = Vec::new();
+            for (key, of_item) in items {
+                let words = [0, key.object, key.offset];
+                bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+                bytes.extend(u32::from(key.kind).to_ne_bytes());
+                bytes.extend((of_item.len() as u32).to_ne_bytes());
+                bytes.extend(of_item);
+            }
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
             let mut words = vec![0; size_of::<SearchArgs>() / 8];
-            let of_items = items.chunks_exact(8);
+            let of_items = bytes.chunks_exact(8);
             words.extend(of_items.map(|word| word.try_into().map_or(0, u64::from_ne_bytes)));
             SearchBuffer(words)
         }

@@ -231,8 +231,7 @@ mod tests {
             if found.iter().any(|key| Some(*key) == self.failing) {
                 return Err(VolumeError::Fatal("a failure".to_owned()));
             }
-            let items: Vec<u8> = found.iter().flat_map(|key| header(*key)).collect();
-            let buffer = SearchBuffer::of_items(&items);
+            let buffer = SearchBuffer::of_items(found.iter().map(|key| (*key, &[][..])));
             let found = Found::new(buffer, Spare::default(), found.len() as u32, |_| {
                 all.len() == found.len()
             });
@@ -288,15 +287,6 @@ mod tests {
             };
             Ahead::new(Arc::new(self), range, nr_parts, part_bytes)
         }
-    }
-
-    /// Returns an item without bytes, as a search has it.
-    fn header(key: Key) -> Vec<u8> {
-        let words = [0, key.object, key.offset];
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        bytes.extend(u32::from(key.kind).to_ne_bytes());
-        bytes.extend(0_u32.to_ne_bytes());
-        bytes
     }
 
     /// Returns every key, asked for beforehand sometimes.

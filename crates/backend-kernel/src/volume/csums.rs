@@ -174,28 +174,30 @@ mod tests {
 
     fn window(csum_bytes: usize) -> Csums {
         let mut csums = Csums::new(4096, csum_bytes);
-        let mut items = Vec::new();
-        let mut add = |address: u64, numbers: &[u8]| {
-            let header = [0, Key::CSUM_OBJECT, address];
-            items.extend(header.iter().flat_map(|word| word.to_ne_bytes()));
-            let len = numbers.len() * csum_bytes;
-            items.extend(u32::from(Key::EXTENT_CSUM).to_ne_bytes());
-            items.extend((len as u32).to_ne_bytes());
-            csums.runs.push(Run {
-                address,
-                at: items.len(),
-                nr_blocks: numbers.len() as u64,
-            });
+        let items = [(8192, &[1, 2][..]), (16384, &[3]), (40960, &[4])].map(|(offset, numbers)| {
+            let mut bytes: Vec<u8> = Vec::new();
             for number in numbers {
-                items.push(*number);
-                items.resize(items.len() + csum_bytes - 1, 0);
+                bytes.push(*number);
+                bytes.resize(bytes.len() + csum_bytes - 1, 0);
             }
-        };
-        add(8192, &[1, 2]);
-        add(16384, &[3]);
-        add(40960, &[4]);
-        items.resize(items.len().next_multiple_of(8), 0);
-        let buffer = SearchBuffer::of_items(&items);
+            let key = Key {
+                object: Key::CSUM_OBJECT,
+                kind: Key::EXTENT_CSUM,
+                offset,
+            };
+            (key, bytes)
+        });
+        let mut at = 0;
+        for (key, bytes) in &items {
+            at += SearchItem::HEADER_BYTES;
+            csums.runs.push(Run {
+                address: key.offset,
+                at,
+                nr_blocks: (bytes.len() / csum_bytes) as u64,
+            });
+            at += bytes.len();
+        }
+        let buffer = SearchBuffer::of_items(items.iter().map(|(key, it)| (*key, &it[..])));
         let found = Found::new(buffer, Spare::default(), 3, |_| true);
         csums.found = Some(found.expect("items"));
         (csums.start, csums.end) = (0, u64::MAX);
