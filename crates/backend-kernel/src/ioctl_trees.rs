@@ -145,9 +145,12 @@ const IGNORE_OFFSET: u64 = 1;
 pub(crate) struct SearchBuffer(Vec<u64>);
 
 impl SearchBuffer {
+    /// Bytes of the arguments, before the items.
+    pub(crate) const ARGS_BYTES: usize = size_of::<SearchArgs>();
+
     /// Returns a buffer with room for `len_bytes` of items.
     pub(crate) fn new(len_bytes: usize) -> SearchBuffer {
-        let len_bytes = size_of::<SearchArgs>() + len_bytes;
+        let len_bytes = SearchBuffer::ARGS_BYTES + len_bytes;
         SearchBuffer(vec![0; len_bytes.div_ceil(8)])
     }
 
@@ -156,7 +159,7 @@ impl SearchBuffer {
         let (words, len_bytes) = (&self.0, self.0.len() * 8);
         // SAFETY: the words are `len_bytes` initialised bytes that live as long as `self`.
         let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), len_bytes) };
-        &bytes[size_of::<SearchArgs>()..]
+        &bytes[SearchBuffer::ARGS_BYTES..]
     }
 
     /// Makes room for an item that did not fit, as much as the kernel told in `buf_size` that it

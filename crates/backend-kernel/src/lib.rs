@@ -1,12 +1,12 @@
 //! The running kernel as a backend: [`Mount`] on a btrfs that it makes on a loop device, or in a
 //! directory of the user's; [`Session`], the same without time limits and without making anything;
 //! [`same`], one raw call for the command line; [`ground`], a filesystem for many of them;
-//! [`mod@volume`], a filesystem to dedupe.
+//! [`mod@volume`], a filesystem to dedupe. [`HugePages`] is an allocator for programs with it.
 //!
 //! This crate acts and looks. It does not know what any operation should do: it must not depend on
 //! the model, nor on anything that the model is made of. All `unsafe` code of the project is in
-//! `ioctl.rs`, `ioctl_handle.rs`, `ioctl_quota.rs`, `ioctl_space.rs`, `ioctl_trees.rs`, `mmap.rs`,
-//! `mmap_pages.rs` and `process.rs`.
+//! `huge_pages.rs`, `ioctl.rs`, `ioctl_handle.rs`, `ioctl_quota.rs`, `ioctl_space.rs`,
+//! `ioctl_trees.rs`, `mmap.rs`, `mmap_pages.rs` and `process.rs`.
 //!
 //! # Where it works
 //!
@@ -22,6 +22,7 @@ mod deletion;
 mod descriptors;
 mod directory;
 pub mod ground;
+mod huge_pages;
 pub mod image;
 mod ioctl;
 mod ioctl_handle;
@@ -62,6 +63,7 @@ mod worker;
 use scenario::BackendError;
 use uapi::Errno;
 
+pub use huge_pages::HugePages;
 pub use leftovers::{cleanup_all, remove_leftovers};
 pub use loopback::make_filesystem;
 pub use mount::{LoopbackOptions, Mount};

@@ -27,10 +27,14 @@ mod witness;
 
 use std::process::ExitCode;
 
+use backend_kernel::HugePages;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
 use exit::Exit;
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

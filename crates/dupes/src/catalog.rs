@@ -261,23 +261,30 @@ impl Catalog {
         from + (reach / 2 + nr_before).saturating_sub(1) as ExtentIdx
     }
 
-    /// Returns the block behind another one in the file that shows that.
-    pub(crate) fn next_in_file(
+    /// Returns the blocks from one on as the file that shows it has them: where they begin in an
+    /// extent, and how many follow each other there.
+    pub(crate) fn shown_from(
         &self,
-        extent_idx: ExtentIdx,
-        within: u32,
-    ) -> Option<(ExtentIdx, u32)> {
-        let known = self.known(extent_idx);
-        let part = known.part_at(within)?;
-        if within + 1 < part.end() {
-            return Some((extent_idx, within + 1));
-        }
+        first: (ExtentIdx, u32),
+    ) -> impl Iterator<Item = ((ExtentIdx, u32), u32)> {
+        let mut before: Option<Part> = None;
+        std::iter::from_fn(move || {
+            let (extent_idx, within) = match before {
+                None => first,
+                Some(part) => self.behind(part)?,
+            };
+            let part = *self.known(extent_idx).part_at(within)?;
+            before = Some(part);
+            Some(((extent_idx, within), part.end() - within))
+        })
+    }
+
+    /// Returns where the part begins that follows another in its file.
+    fn behind(&self, part: Part) -> Option<(ExtentIdx, u32)> {
         let end = part.offset + u64::from(part.nr_blocks) * self.block;
-        let next = (self.files[part.file as usize].id, end);
-        let found = self
-            .by_file
-            .binary_search_by_key(&next, |&at| self.file_place(at))
-            .ok()?;
+        let place = (self.files[part.file as usize].id, end);
+        let places = |&at: &(ExtentIdx, u32)| self.file_place(at);
+        let found = self.by_file.binary_search_by_key(&place, places).ok()?;
         let at = self.by_file[found];
         Some((at.0, self.part(at).first))
     }
@@ -360,4 +367,48 @@ pub(crate) fn tail(size: u64, offset: u64, nr_blocks: u32, block: u64) -> Option
     let tail_len = size % block;
     let at = (size - tail_len).checked_sub(offset)? / block;
     (tail_len > 0 && at < u64::from(nr_blocks)).then_some((at as u32, tail_len as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: u64 = 4096;
+
+    #[test]
+    fn blocks_are_shown_on_through_the_extents_of_their_file_until_it_has_others_or_a_hole() {
+        let shower = |inode| Shower {
+            id: FileId { root: 5, inode },
+            size: 64 * BLOCK,
+        };
+        let mut catalog = Catalog::new(BLOCK, vec![shower(257), shower(258)]);
+        let part = |file, at: u64, first, nr_blocks| Part {
+            offset: at * BLOCK,
+            first,
+            nr_blocks,
+            file,
+        };
+        // The first file has the middle of extent 1, all of extent 0, a hole, and the end of extent
+        // 1; the other one the begin of extent 1 where the first has its middle.
+        let extents = [
+            vec![part(0, 4, 0, 8)],
+            vec![part(1, 0, 0, 3), part(0, 0, 3, 4), part(0, 20, 7, 1)],
+        ];
+        for (parts, address) in extents.into_iter().zip([1 << 20, 2 << 20]) {
+            let extent = Extent {
+                address,
+                disk_bytes: 8 * BLOCK,
+                ram_bytes: 8 * BLOCK,
+                compression: Compression::None,
+            };
+            catalog.push(&extent, Facts::default(), parts);
+        }
+        catalog.index();
+        let shown = |first| catalog.shown_from(first).collect::<Vec<_>>();
+        assert_eq!(shown((1, 3)), [((1, 3), 4), ((0, 0), 8)]);
+        assert_eq!(shown((1, 6)), [((1, 6), 1), ((0, 0), 8)]);
+        assert_eq!(shown((0, 7)), [((0, 7), 1)]);
+        assert_eq!(shown((1, 1)), [((1, 1), 2)]);
+        assert_eq!(shown((1, 7)), [((1, 7), 1)]);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Classes`] is the key type. One pass over sorted records, whatever the data: a million equal
 //! blocks are one class of a million. Runs of equal blocks are not looked for here; they come by
-//! themselves where references are moved, block by block, to where their equals lie.
+//! themselves where references are moved to where their equals lie ([`Classes::nr_equal`]).
 
 mod chunks;
 
@@ -207,6 +207,18 @@ impl Classes {
         found.map(|(block, class)| (BlockId(block), class))
     }
 
+    /// Returns how many of `nr_blocks` blocks from one on are equal to those from another on, up to
+    /// the first that is not or has no equal.
+    pub(crate) fn nr_equal(&self, one: BlockId, other: BlockId, nr_blocks: u32) -> u32 {
+        let classes = |first: BlockId| {
+            let found = self.from(first, nr_blocks).zip(0_u64..);
+            let without_gap = found.take_while(move |((block, _), nr)| block.0 == first.0 + nr);
+            without_gap.map(|((_, class), _)| class)
+        };
+        let pairs = classes(one).zip(classes(other));
+        pairs.take_while(|(one, other)| one == other).count() as u32
+    }
+
     /// Returns how many blocks of an extent have an equal.
     pub(crate) fn nr_within(&self, known: &Known<'_>) -> u32 {
         self.within(known).count() as u32
@@ -251,5 +263,53 @@ impl Classes {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (BlockId, ClassId)> {
         let all = self.of_block.iter();
         all.map(|(block, class)| (BlockId(block), class))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the classes of blocks; 0 for none.
+    fn classes(of_block: &[ClassId]) -> Classes {
+        let mut chunks = Chunks::default();
+        for (class, block) in of_block.iter().zip(0..) {
+            if *class != 0 {
+                chunks.push(block, *class);
+            }
+        }
+        chunks.end();
+        Classes {
+            nr_classes: 1 << 10,
+            of_block: chunks,
+        }
+    }
+
+    #[test]
+    fn blocks_are_equal_up_to_the_first_that_differs_or_is_like_no_other() {
+        // Two copies, of which the second crosses the border of a chunk; a block of the first
+        // differs, one is like no other in both, and before that classes are the same.
+        let pattern: Vec<ClassId> = (0..40)
+            .map(|n| if n == 30 { 0 } else { 100 + n / 3 })
+            .collect();
+        let mut of_block = vec![0; 300];
+        of_block[10..50].copy_from_slice(&pattern);
+        of_block[240..280].copy_from_slice(&pattern);
+        of_block[20] = 7;
+        let classes = classes(&of_block);
+        for (one, other) in (0..300).flat_map(|one| (0..300).map(move |other| (one, other))) {
+            for nr_blocks in [0, 1, 5, 64] {
+                let of = |first: usize| of_block[first..].iter().take(nr_blocks as usize);
+                let pairs = of(one).zip(of(other));
+                let expected = pairs.take_while(|(one, other)| one == other && **one != 0);
+                let (one, other) = (BlockId(one as u64), BlockId(other as u64));
+                let found = classes.nr_equal(one, other, nr_blocks);
+                assert_eq!(
+                    found as usize,
+                    expected.count(),
+                    "{one:?} {other:?} {nr_blocks}"
+                );
+            }
+        }
     }
 }

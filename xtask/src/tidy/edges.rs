@@ -46,7 +46,14 @@ const TABLE: &[Row] = &[
     Row {
         name: "dupes",
         on: &["uapi", "volume"],
-        tests_on: &["data", "fs-state", "model", "random-trees", "rules"],
+        tests_on: &[
+            "backend-kernel",
+            "data",
+            "fs-state",
+            "model",
+            "random-trees",
+            "rules",
+        ],
         kind: Kind::Pure,
     },
     pure("reference", &["uapi", "data", "scenario"]),

@@ -9,6 +9,7 @@ const COLUMNS_MAX: usize = 100;
 
 /// Files that may have unsafe code: those that are named for it.
 const UNSAFE: &[&str] = &[
+    "crates/backend-kernel/src/huge_pages.rs",
     "crates/backend-kernel/src/ioctl.rs",
     "crates/backend-kernel/src/ioctl_handle.rs",
     "crates/backend-kernel/src/ioctl_quota.rs",

@@ -11,9 +11,9 @@ use volume::VolumeError;
 use super::fatal;
 use crate::ioctl_trees::{self, SearchBuffer};
 
-/// Enough for so many items that the call does not matter, bytes. (The kernel fills up to 16 MiB at
-/// once, `btrfs_ioctl_tree_search_v2`, and touches all of it before.)
-pub(super) const LARGE: usize = 2 << 20;
+/// Enough for so many items that the call does not matter, bytes: 2 MiB with the arguments. (The
+/// kernel fills up to 16 MiB at once, `btrfs_ioctl_tree_search_v2`, and touches all of it before.)
+pub(super) const LARGE: usize = (2 << 20) - SearchBuffer::ARGS_BYTES;
 
 /// Who searches the trees of a btrfs.
 #[derive(Clone, Debug)]

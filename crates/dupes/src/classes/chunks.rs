@@ -212,8 +212,9 @@ impl Chunks {
             }
             nr_runs => {
                 let (runs, _) = words()[..nr_runs as usize * RUN_WORDS].as_chunks::<RUN_WORDS>();
-                let mut runs = runs.iter().map(|words| Run::unpacked(words));
-                let run = runs.find(|run| place < run.start + run.len)?;
+                let end = |run: Run| run.start + run.len;
+                let nr_before = runs.partition_point(|words| end(Run::unpacked(words)) <= place);
+                let run = Run::unpacked(runs.get(nr_before)?);
                 let skip = place.saturating_sub(run.start);
                 Some(Stretch {
                     at: (run.start + skip).into(),

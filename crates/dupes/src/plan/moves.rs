@@ -203,24 +203,26 @@ impl Moving<'_> {
     }
 
     /// Returns how many blocks from `place` on, in the file that shows it, are equal to those
-    /// from `within` on.
+    /// from `within` on: one at least, for `place` is a source of that block.
     fn run_len(&self, place: Place, extent_idx: ExtentIdx, within: u32, end: u32) -> u32 {
-        let mut at = place;
-        let mut nr_blocks = 1;
-        while within + nr_blocks < end {
-            let Some(next) = self.catalog.next_in_file(at.0, at.1) else {
-                break;
-            };
-            let class = self.class(extent_idx, within + nr_blocks);
-            let is_equal = class.is_some() && self.class(next.0, next.1) == class;
+        let nr_wanted = end - within;
+        let mut nr_equal = 0;
+        for (at, nr_shown) in self.catalog.shown_from(place) {
             // What is equal may be on its way, too.
-            if !is_equal || !self.sources.stays(next) {
+            if !self.sources.stays(at) {
                 break;
             }
-            at = next;
-            nr_blocks += 1;
+            let nr_blocks = nr_shown.min(nr_wanted - nr_equal);
+            let wanted = self.catalog.block_of(extent_idx, within + nr_equal);
+            let shown = self.catalog.block_of(at.0, at.1);
+            let nr_more = self.classes.nr_equal(wanted, shown, nr_blocks);
+            nr_equal += nr_more;
+            if nr_more < nr_shown || nr_equal == nr_wanted {
+                break;
+            }
         }
-        nr_blocks
+        debug_assert!(0 < nr_equal, "a source of one class has another");
+        nr_equal
     }
 
     fn written(&self, extent_idx: ExtentIdx, within: u32) -> Option<(u32, u64)> {

@@ -11,11 +11,16 @@ mod mixture;
 use std::process::Command;
 use std::time::Instant;
 
+use backend_kernel::HugePages;
 use dupes::{Options, Report, Rewrite, Stopped, Unwatched};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use inert::BLOCK;
 use mixture::{FILE_BLOCKS, Mixture, TemporaryFiles};
+
+/// As the program has it: it takes more than was asked for.
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
 
 /// The argument of a process that is measured, before the size in GiB, whether all blocks are there
 /// twice in no order, and the MiB that a plan may take; 0 for no plan.
