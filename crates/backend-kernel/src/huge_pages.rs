@@ -18,7 +18,8 @@ const ALIGNED_TO: usize = 4096;
 
 /// The allocator of the system, but large memory is made of whole huge pages where the kernel has
 /// them: up to 2 MiB more than was asked for. It is mapped, so that it grows without being copied
-/// and is gone once it is given back.
+/// and is gone once it is given back. (Kernels before 6.7 begin a mapping anywhere, not with a huge
+/// page: what is before the first and behind the last one is in small pages then.)
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HugePages;
 
@@ -44,11 +45,8 @@ unsafe impl GlobalAlloc for HugePages {
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         match mapped_len(layout) {
-            Some(len) => {
-                // SAFETY: it was mapped with this length, and nobody has it any more.
-                let unmapped = unsafe { munmap(memory.cast(), len) };
-                debug_assert!(unmapped.is_ok(), "{unmapped:?}");
-            }
+            // SAFETY: it was mapped with this length, and nobody has it any more.
+            Some(len) => unsafe { unmap(memory, len) },
             // SAFETY: the caller keeps the contract.
             None => unsafe { System.dealloc(memory, layout) },
         }
@@ -61,8 +59,12 @@ unsafe impl GlobalAlloc for HugePages {
             (Some(before), Some(after)) if before == after => memory,
             (Some(before), Some(after)) => {
                 // SAFETY: it was mapped with this length; the caller forgets where it was.
-                let moved = unsafe { mremap(memory.cast(), before, after, MremapFlags::MAYMOVE) };
-                moved.map_or(null_mut(), |moved| moved.cast())
+                match unsafe { mremap(memory.cast(), before, after, MremapFlags::MAYMOVE) } {
+                    Ok(moved) => moved.cast(),
+                    // Who wants less of it must get that: the end is lost.
+                    Err(_) if after < before => memory,
+                    Err(_) => null_mut(),
+                }
             }
             // SAFETY: the caller keeps the contract.
             (None, None) => unsafe { System.realloc(memory, layout, size) },
@@ -100,6 +102,22 @@ fn map(len: usize) -> *mut u8 {
     // A kernel without them says so; then pages are small.
     let _ = asked;
     memory.cast()
+}
+
+/// Gives memory back.
+///
+/// # Safety
+///
+/// [`map`] returned it, with this length or grown to it, and nobody has it any more.
+unsafe fn unmap(memory: *mut u8, len: usize) {
+    // SAFETY: the caller says so.
+    let unmapped = unsafe { munmap(memory.cast(), len) };
+    if unmapped.is_err() {
+        // The kernel has made one mapping of it and its neighbours, and cutting that would be more
+        // mappings than a process may have: only the addresses are lost then.
+        // SAFETY: as above.
+        let _ = unsafe { madvise(memory.cast(), len, Advice::LinuxDontNeed) };
+    }
 }
 
 #[cfg(test)]

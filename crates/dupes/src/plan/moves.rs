@@ -222,7 +222,7 @@ impl Moving<'_> {
             }
         }
         debug_assert!(0 < nr_equal, "a source of one class has another");
-        nr_equal
+        nr_equal.max(1)
     }
 
     fn written(&self, extent_idx: ExtentIdx, within: u32) -> Option<(u32, u64)> {
