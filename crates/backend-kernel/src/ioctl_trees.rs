@@ -209,7 +209,7 @@ fn search_once(
     buffer: &mut SearchBuffer,
 ) -> Result<u32, Errno> {
     let KeyRange { first, last } = range;
-    let buf_size = (buffer.0.len() * 8 - size_of::<SearchArgs>()) as u64;
+    let buf_size = buffer.items().len() as u64;
     let arguments = SearchArgs {
         tree_id: tree.0,
         min_objectid: first.object,
@@ -339,7 +339,7 @@ mod tests {
                 bytes.extend(of_item);
             }
             bytes.resize(bytes.len().next_multiple_of(8), 0);
-            let mut words = vec![0; size_of::<SearchArgs>() / 8];
+            let mut words = vec![0; SearchBuffer::ARGS_BYTES / 8];
             let of_items = bytes.chunks_exact(8);
             words.extend(of_items.map(|word| word.try_into().map_or(0, u64::from_ne_bytes)));
             SearchBuffer(words)

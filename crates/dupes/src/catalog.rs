@@ -269,24 +269,26 @@ impl Catalog {
     ) -> impl Iterator<Item = ((ExtentIdx, u32), u32)> {
         let mut before: Option<Part> = None;
         std::iter::from_fn(move || {
-            let (extent_idx, within) = match before {
-                None => first,
-                Some(part) => self.behind(part)?,
+            let (extent_idx, within, part) = match before {
+                None => (first.0, first.1, *self.known(first.0).part_at(first.1)?),
+                Some(part) => {
+                    let (extent_idx, next) = self.behind(part)?;
+                    (extent_idx, next.first, next)
+                }
             };
-            let part = *self.known(extent_idx).part_at(within)?;
             before = Some(part);
             Some(((extent_idx, within), part.end() - within))
         })
     }
 
-    /// Returns where the part begins that follows another in its file.
-    fn behind(&self, part: Part) -> Option<(ExtentIdx, u32)> {
+    /// Returns the part that follows another in its file, with its extent.
+    fn behind(&self, part: Part) -> Option<(ExtentIdx, Part)> {
         let end = part.offset + u64::from(part.nr_blocks) * self.block;
         let place = (self.files[part.file as usize].id, end);
         let places = |&at: &(ExtentIdx, u32)| self.file_place(at);
         let found = self.by_file.binary_search_by_key(&place, places).ok()?;
         let at = self.by_file[found];
-        Some((at.0, self.part(at).first))
+        Some((at.0, *self.part(at)))
     }
 
     /// Returns the file range that shows a block, as long as the file has bytes of it.

@@ -76,6 +76,12 @@ impl Run {
         }
     }
 
+    /// Returns the first place behind it.
+    #[inline]
+    fn end(self) -> u32 {
+        self.start + self.len
+    }
+
     #[inline]
     fn get(self, place: u32) -> Option<u32> {
         let skip = place.checked_sub(self.start)?;
@@ -157,9 +163,7 @@ impl Chunks {
             }
             nr_runs => {
                 let words = &self.segments[chunk.segment as usize][chunk.first_word()..];
-                let (runs, _) = words[..nr_runs as usize * RUN_WORDS].as_chunks::<RUN_WORDS>();
-                let behind = runs.partition_point(|run| run[1] >> 16 <= place);
-                Run::unpacked(&runs[behind.checked_sub(1)?]).get(place)
+                first_run(words, nr_runs, place)?.get(place)
             }
         }
     }
@@ -211,14 +215,11 @@ impl Chunks {
                 })
             }
             nr_runs => {
-                let (runs, _) = words()[..nr_runs as usize * RUN_WORDS].as_chunks::<RUN_WORDS>();
-                let end = |run: Run| run.start + run.len;
-                let nr_before = runs.partition_point(|words| end(Run::unpacked(words)) <= place);
-                let run = Run::unpacked(runs.get(nr_before)?);
+                let run = first_run(words(), nr_runs, place)?;
                 let skip = place.saturating_sub(run.start);
                 Some(Stretch {
                     at: (run.start + skip).into(),
-                    end: (run.start + run.len).into(),
+                    end: run.end().into(),
                     number: run.number + skip * run.step,
                     step: run.step,
                     numbers: &[],
@@ -296,6 +297,14 @@ impl Within<'_> {
     }
 }
 
+/// Returns the first of the runs at the begin of `words` that ends behind a place.
+#[inline]
+fn first_run(words: &[u32], nr_runs: u32, place: u32) -> Option<Run> {
+    let (runs, _) = words[..nr_runs as usize * RUN_WORDS].as_chunks::<RUN_WORDS>();
+    let nr_before = runs.partition_point(|words| Run::unpacked(words).end() <= place);
+    runs.get(nr_before).map(|words| Run::unpacked(words))
+}
+
 /// Returns the first bit from one on that is set in a mask of words as `of` makes them.
 fn next_bit(mask: &[u32], from: u32, of: impl Fn(u32) -> u32) -> Option<u32> {
     let mut from = from;
@@ -322,7 +331,7 @@ fn runs(filled: &[(u32, u32)]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for &(place, number) in filled {
         if let Some(run) = runs.last_mut()
-            && run.start + run.len == place
+            && run.end() == place
         {
             let step = number.wrapping_sub(run.number + (run.len - 1) * run.step);
             if step < 2 && (run.len == 1 || run.step == step) {

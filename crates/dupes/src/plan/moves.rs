@@ -190,13 +190,13 @@ impl Moving<'_> {
             let shown = self.catalog.shown(place.0, place.1)?;
             return Some((Source::File(shown.file), shown.offset, nr_blocks));
         }
-        let (temporary, at) = self.written(extent_idx, within)?;
+        let (temporary, at) = self.written(extent_idx, within, class)?;
         let unit = self.catalog.block;
         let goes_on = |nr: &u32| {
             let expected = (temporary, at + u64::from(*nr) * unit);
             let class = self.class(extent_idx, within + *nr);
             let is_kept = class.is_some_and(|class| !self.sources.of(class).is_empty());
-            !is_kept && self.written(extent_idx, within + *nr) == Some(expected)
+            !is_kept && self.written(extent_idx, within + *nr, class) == Some(expected)
         };
         let nr_blocks = 1 + (1..end - within).take_while(goes_on).count() as u32;
         Some((Source::Temporary(temporary), at, nr_blocks))
@@ -217,7 +217,7 @@ impl Moving<'_> {
             let shown = self.catalog.block_of(at.0, at.1);
             let nr_more = self.classes.nr_equal(wanted, shown, nr_blocks);
             nr_equal += nr_more;
-            if nr_more < nr_shown || nr_equal == nr_wanted {
+            if nr_more < nr_blocks || nr_equal == nr_wanted {
                 break;
             }
         }
@@ -225,9 +225,13 @@ impl Moving<'_> {
         nr_equal.max(1)
     }
 
-    fn written(&self, extent_idx: ExtentIdx, within: u32) -> Option<(u32, u64)> {
+    fn written(
+        &self,
+        extent_idx: ExtentIdx,
+        within: u32,
+        class: Option<ClassId>,
+    ) -> Option<(u32, u64)> {
         let block = self.catalog.block_of(extent_idx, within);
-        let class = self.classes.of(block);
         self.layout.place_of(class, block, self.catalog.block)
     }
 
